@@ -1,0 +1,149 @@
+"""Denoisers: any callable (z_t, t) -> Denoised(z0, eps) with z_t = signal z0 + noise eps.
+
+z0 estimates E[z0 | z_t], eps estimates E[eps | z_t]; samplers see nothing else of a model.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from minildm import checks
+from minildm.predict import EPS, Parameterization
+from minildm.schedule import expand
+
+
+class Denoised(NamedTuple):
+    """The two parts of z_t = signal z0 + noise eps, each (B, *d)."""
+
+    z0: Tensor
+    eps: Tensor
+
+
+Denoiser = Callable[[Tensor, Tensor], Denoised]
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkDenoiser:
+    """Read ``net(z_t, t, condition)`` as a denoiser: solve its output for (z0, eps).
+
+    The network gets t as (B,), 1-based int64 or continuous float. Raises ValueError if singular.
+    """
+
+    net: Callable
+    schedule: Callable
+    parameterization: Parameterization = EPS
+    condition: object = None
+
+    def __call__(self, z_t: Tensor, t: Tensor) -> Denoised:
+        """One network call; ``t`` is one time or (B,). Clean data needs none: (z_t, 0)."""
+        signal, noise = self.schedule(t)
+        if not noise.any():
+            return Denoised(z_t.clone(), torch.zeros_like(z_t))
+        t = torch.as_tensor(t).expand(len(z_t))
+        if t.is_floating_point() and z_t.device.type == "mps":
+            t = t.float()  # that device has no float64
+        output = self.net(z_t, t.to(z_t.device), self.condition)
+        z0, eps = self.parameterization.solve(output, z_t, signal, noise)
+        clean = expand(noise, z_t) == 0
+        return Denoised(torch.where(clean, z_t, z0), torch.where(clean, 0.0, eps))
+
+
+network_denoiser = NetworkDenoiser
+
+
+def guided(conditional: Denoiser, unconditional: Denoiser, guidance: float) -> Denoiser:
+    """Classifier-free guidance: eps_u + w (eps_c - eps_u), and the same for z0; w = ``guidance``.
+
+    w = 0 and w = 1 are the two denoisers themselves; w > 1 amplifies the condition. Ho & Salimans
+    (arXiv 2207.12598, eq. 6) write (1 + w) eps_c - w eps_u: their w is ours minus 1.
+    Raises ValueError unless ``guidance`` is finite.
+    """
+    if not math.isfinite(guidance):
+        raise ValueError(f"guidance must be finite; got {guidance}: 1 is plain conditioning")
+    if guidance in (0, 1):
+        return conditional if guidance == 1 else unconditional
+
+    def denoise(z_t: Tensor, t: Tensor) -> Denoised:
+        (z0_c, eps_c), (z0_u, eps_u) = _ask_both(conditional, unconditional, z_t, t)
+        return Denoised(z0_u + guidance * (z0_c - z0_u), eps_u + guidance * (eps_c - eps_u))
+
+    return denoise
+
+
+def _ask_both(c: Denoiser, u: Denoiser, z_t: Tensor, t: Tensor) -> tuple[Denoised, Denoised]:
+    """Two denoisers; one batched network call where only their tensor condition differs."""
+    asked = [d for d in (c, u) if isinstance(getattr(d, "condition", None), Tensor)]
+    kinds = [(d.net, d.schedule, d.parameterization, d.condition.shape) for d in asked]
+    if len(kinds) < 2 or kinds[0] != kinds[1] or c.condition.shape[:1] != z_t.shape[:1]:
+        return c(z_t, t), u(z_t, t)
+    together = replace(c, condition=torch.cat([c.condition, u.condition]))
+    times = torch.as_tensor(t).expand(len(z_t)).repeat(2)  # (2B,)
+    both = together(torch.cat([z_t, z_t]), times)  # (2B, *d) each
+    return tuple(map(Denoised, both.z0.chunk(2), both.eps.chunk(2)))
+
+
+def clipped(denoise: Denoiser, schedule, low: float = -1, high: float = 1) -> Denoiser:
+    """Clamp z0 to [low, high], then eps = (z_t - signal z0) / noise **from the clamped z0**.
+
+    With the old eps the two parts would no longer add up to z_t. Clean data (noise = 0) passes
+    unchanged. Raises ValueError unless low < high.
+    """
+    if not low < high:
+        raise ValueError(f"low must be below high; got low = {low}, high = {high}")
+
+    def denoise_and_clip(z_t: Tensor, t: Tensor) -> Denoised:
+        plain = denoise(z_t, t)
+        signal, noise = (expand(c, z_t) for c in schedule(t))
+        z0 = torch.where(noise > 0, plain.z0.clamp(low, high), plain.z0)
+        return Denoised(z0, torch.where(noise > 0, (z_t - signal * z0) / noise, plain.eps))
+
+    return denoise_and_clip
+
+
+def gaussian_denoiser(schedule, mean: Tensor, cov: Tensor) -> Denoiser:
+    """The exact denoiser for data from N(mean, cov): mean (d,), cov (d, d), z_t (B, d).
+
+        E[z0 | z_t]  = mean + signal cov M^-1 (z_t - signal mean),   M = signal^2 cov + noise^2 I
+        E[eps | z_t] = noise M^-1 (z_t - signal mean)
+
+    ``cov`` may be singular (points on a line). Bishop, PRML (2006), eq. 2.116.
+    Raises ValueError unless the shapes fit and ``cov`` is symmetric, without negative variance.
+    """
+    mean, cov = torch.as_tensor(mean), torch.as_tensor(cov)
+    return mixture_denoiser(schedule, torch.ones(1, dtype=torch.float64), mean[None], cov[None])
+
+
+def mixture_denoiser(schedule, weights: Tensor, means: Tensor, covs: Tensor) -> Denoiser:
+    """The exact denoiser for a Gaussian mixture: weights (K,), means (K, d), covs (K, d, d).
+
+    E[z0 | z_t] = sum_k r_k E_k[z0 | z_t], likewise eps, with responsibilities r_k proportional to
+    weights_k N(z_t; signal mean_k, signal^2 cov_k + noise^2 I). z_t is (B, d), any float dtype; the
+    computation is in float64. Raises ValueError as ``gaussian_denoiser`` does, or for weights that
+    are negative or do not sum to 1.
+    """
+    weights, means, covs = (torch.as_tensor(x, dtype=torch.float64) for x in (weights, means, covs))
+    checks.mixture(weights, means, covs)
+    # cov = axes diag(variances) axes^T: (K, d), (K, d, d)
+    variances, axes = torch.linalg.eigh(covs)
+    variances = variances.clamp(min=0)
+
+    def denoise(z_t: Tensor, t: Tensor) -> Denoised:
+        checks.points(z_t, means.shape[1])
+        z = z_t.to(means)
+        signal, noise = (expand(c, z[..., None]) for c in schedule(t))  # one number or (B, 1, 1)
+        total = signal**2 * variances + noise**2  # ([B,] K, d): variances of z_t along the axes
+        total = total.clamp(min=1e-300)  # singular cov at noise = 0; `clean` below takes over
+        along = torch.einsum("kij,bki->bkj", axes, z[:, None] - signal * means)  # (B, K, d)
+        log_r = weights.log() - 0.5 * (along**2 / total + total.log()).sum(-1)  # (B, K)
+        r = log_r.softmax(dim=-1)[..., None]  # (B, K, 1)
+        z0 = means + torch.einsum("kij,bkj->bki", axes, signal * variances / total * along)
+        eps = torch.einsum("kij,bkj->bki", axes, noise / total * along)
+        clean = noise.reshape(-1, 1) == 0  # (1 or B, 1)
+        z0 = torch.where(clean, z, (r * z0).sum(1))  # (B, K, d) -> (B, d)
+        return Denoised(z0.to(z_t), torch.where(clean, 0.0, (r * eps).sum(1)).to(z_t))
+
+    return denoise

@@ -1,0 +1,122 @@
+"""From noise to data: one loop, four steps.
+
+A step (z, t, s, denoise, schedule, memory) -> (z_s, z0_hat, memory) goes from t to a cleaner time
+s; ``memory`` is passed on, never stored. Options by functools.partial: step=partial(ddim, eta=1).
+
+    step      order  calls  idea
+    ddpm      1      1      draw from q(z_s | z_t, z0_hat)
+    ddim      1      1      keep z0_hat and eps_hat, change their weights
+    heun      2      2      average the estimates at both ends of the step
+    dpmpp_2m  2      1      extrapolate with the previous estimate
+"""
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from minildm import checks
+from minildm.process import posterior
+from minildm.schedule import expand
+
+
+class Snapshot(NamedTuple):
+    """The state after a step: its time, the latent (B, *d), the estimate of z0 that was used."""
+
+    t: Tensor
+    z: Tensor
+    z0: Tensor
+
+
+def ddpm(z, t, s, denoise, schedule, memory=None, draw: Callable = torch.randn_like):
+    """Ancestral step: draw from q(z_s | z_t, z0_hat); no noise at the last (DDPM, algorithm 2).
+
+    For s = t - 1: z_s = (z_t - beta_t / sqrt(1 - alpha_bar_t) eps_hat) / sqrt(alpha_t) + sigma_t
+    draw(z), with sigma_t^2 = posterior_variance[t]. The same as ``ddim`` with eta = 1.
+    """
+    z0 = denoise(z, t).z0
+    if schedule(s)[1] == 0:
+        return z0, z0, None
+    return posterior(schedule, z, z0, t, s).sample(draw(z)), z0, None
+
+
+def ddim(
+    z, t, s, denoise, schedule, memory=None, eta: float = 0.0, draw: Callable = torch.randn_like
+):
+    """z_s = signal_s z0_hat + sqrt(noise_s^2 - std^2) eps_hat + std draw(z).
+
+    std = eta sqrt(var of q(z_s | z_t, z0)): ``eta`` scales the **standard deviation**; 1 is ``ddpm``.
+    DDIM (arXiv 2010.02502), eq. 12 and 16. Raises ValueError for eta < 0, or if std > noise_s.
+    """
+    z0, eps = denoise(z, t)
+    (signal_s, noise_s), (_, noise_t) = schedule(s), schedule(t)
+    if noise_s == 0:
+        return z0, z0, None
+    ratio, v = schedule.transition(t, s)
+    kept, fresh = (ratio * noise_s / noise_t) ** 2, v / noise_t**2  # shares of noise_t^2, sum 1
+    rest = kept + (1 - eta**2) * fresh  # = 1 - (std / noise_s)^2, without cancellation
+    if not (eta >= 0 and rest >= 0):
+        raise ValueError(f"eta must be >= 0, and std <= noise_s here; got {eta}: use 0 to 1")
+    std = eta * noise_s * fresh.sqrt()
+    z_s = expand(signal_s, z) * z0 + expand(noise_s * rest.sqrt(), z) * eps
+    return (z_s + expand(std, z) * draw(z) if std > 0 else z_s), z0, None
+
+
+def heun(z, t, s, denoise, schedule, memory=None):
+    """Heun's method on d(z / noise) = z0_hat d(signal / noise): average z0_hat over both ends.
+
+    z0_hat(s) is taken where the ddim step would land. Nothing is infinite at zero terminal SNR.
+    Karras et al. 2022 (arXiv 2206.00364), algorithm 1, in these coordinates.
+    """
+    z0 = denoise(z, t).z0
+    (signal_s, noise_s), (signal_t, noise_t) = schedule(s), schedule(t)
+    if noise_s == 0:
+        return z0, z0, None
+    shrink = noise_s / noise_t
+    from_z, from_z0 = expand(shrink, z), expand(signal_s - shrink * signal_t, z)
+    z0 = (z0 + denoise(from_z * z + from_z0 * z0, s).z0) / 2
+    return from_z * z + from_z0 * z0, z0, None
+
+
+def dpmpp_2m(z, t, s, denoise, schedule, memory=None):
+    """DPM-Solver++(2M): z_s = (noise_s / noise_t) z - signal_s (exp(-h) - 1) D.
+
+    D = z0_hat + h / (2 h_prev) (z0_hat - z0_prev): the line through the last two estimates, read in
+    the middle of the step; h = lambda_s - lambda_t, lambda = log(signal / noise). First and last
+    step use D = z0_hat. memory = (z0_hat, h). Lu et al. 2022 (arXiv 2211.01095), algorithm 2.
+    """
+    z0 = denoise(z, t).z0
+    (signal_s, noise_s), (_, noise_t) = schedule(s), schedule(t)
+    if noise_s == 0:
+        return z0, z0, None
+    h = schedule.half_log_snr(s) - schedule.half_log_snr(t)
+    D = z0
+    if memory is not None:
+        z0_previous, h_previous = memory
+        D = z0 + expand(h / (2 * h_previous), z) * (z0 - z0_previous)
+    z_s = expand(noise_s / noise_t, z) * z - expand(signal_s * torch.expm1(-h), z) * D
+    return z_s, z0, (z0, h)
+
+
+def sample(
+    denoise, schedule, z_T: Tensor, times: Tensor, step: Callable = ddim
+) -> Iterator[Snapshot]:
+    """Walk z_T (B, *d) down the grid ``times`` (n+1,); yields a Snapshot after each step.
+
+    ``times``: strictly decreasing, usually schedule.times(n); it may start below T and end above 0.
+    The end alone: ``*_, last = sample(...)``. Raises ValueError at once for a bad grid or z_T.
+    """
+    checks.finite("z_T", z_T)
+    schedule(times)  # raises for a wrong dtype or range
+    checks.grid(times)
+
+    def walk(z: Tensor, memory=None) -> Iterator[Snapshot]:
+        for t, s in pairwise(times):
+            with torch.no_grad():
+                z, z0, memory = step(z, t, s, denoise, schedule, memory)
+            checks.finite(f"z after the step to t = {s}", z)
+            yield Snapshot(s, z, z0)
+
+    return walk(z_T)
