@@ -39,8 +39,8 @@ def betas(betas: Tensor) -> Tensor:
     if not good.all():
         i = int((~good).nonzero()[0])
         raise ValueError(
-            f"betas[{i}] (beta_{i + 1}) = {float(betas[i])} is not in (0, 1); only the last beta may "
-            "be 1 (zero terminal SNR)"
+            f"betas[{i}] (beta_{i + 1}) = {float(betas[i])} is not in (0, 1); only the last beta "
+            "may be 1 (zero terminal SNR)"
         )
     return betas
 
@@ -140,8 +140,8 @@ def batch(coefficient: Tensor, like: Tensor) -> None:
     """Raise ValueError unless ``coefficient`` is one number or (B,) for ``like`` (B, *d)."""
     if coefficient.dim() and (coefficient.dim() > 1 or len(coefficient) != len(like)):
         raise ValueError(
-            f"t has shape {tuple(coefficient.shape)} for data of shape {tuple(like.shape)}; give one "
-            "time for all, or (B,): one per sample"
+            f"t has shape {tuple(coefficient.shape)} for data of shape {tuple(like.shape)}; give "
+            "one time for all, or (B,): one per sample"
         )
 
 
@@ -168,7 +168,8 @@ def warn_of_signal_left(left: float, T: int) -> None:
     """Warn where more than 10 % of the signal amplitude is left at T."""
     if left > 0.1:
         warnings.warn(
-            f"sqrt(alpha_bar_T) = {left:.3g}: so much of the signal is left at T = {T}, but sampling "
-            "starts from pure noise. Use more steps, larger betas or zero_terminal_snr(betas).",
+            f"sqrt(alpha_bar_T) = {left:.3g}: so much of the signal is left at T = {T}, but "
+            "sampling starts from pure noise. Use more steps, larger betas or "
+            "zero_terminal_snr(betas).",
             stacklevel=3,
         )

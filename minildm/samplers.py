@@ -47,8 +47,8 @@ def ddim(
 ):
     """z_s = signal_s z0_hat + sqrt(noise_s^2 - std^2) eps_hat + std draw(z).
 
-    std = eta sqrt(var of q(z_s | z_t, z0)): ``eta`` scales the **standard deviation**; 1 is ``ddpm``.
-    DDIM (arXiv 2010.02502), eq. 12 and 16. Raises ValueError for eta < 0, or if std > noise_s.
+    std = eta sqrt(var of q(z_s | z_t, z0)): ``eta`` scales the **standard deviation**; 1 is
+    ``ddpm``. DDIM (arXiv 2010.02502), eq. 12, 16. ValueError for eta < 0, or if std > noise_s.
     """
     z0, eps = denoise(z, t)
     (signal_s, noise_s), (_, noise_t) = schedule(s), schedule(t)

@@ -86,7 +86,7 @@ def zero_terminal_snr(betas: Tensor) -> Tensor:
 
 
 class DiscreteSchedule:
-    """T noise levels from betas: z_t = sqrt(alpha_bar_t) z0 + sqrt(1 - alpha_bar_t) eps (DDPM, eq. 4).
+    """T noise levels from betas: z_t = sqrt(alpha_bar_t) z0 + sqrt(1 - alpha_bar_t) eps (DDPM, 4).
 
     ``betas``: float64 (T,), each in (0, 1), the last may be 1. ``beta, alpha, alpha_bar,
     log_alpha_bar, snr, posterior_variance`` are float64 (T+1,); entry 0 is clean data. Raises
@@ -119,7 +119,7 @@ class DiscreteSchedule:
         return self._signal[t], self._noise[t]
 
     def half_log_snr(self, t: Tensor | int) -> Tensor:
-        """lambda_t = log(signal_t / noise_t), **half** of log SNR_t: float64 like t; inf at t = 0."""
+        """lambda_t = log(signal_t / noise_t), **half** of log SNR_t: float64 like t; inf at 0."""
         t = checks.time(t, self.T, torch.int64)
         return (self.log_alpha_bar[t] - self.noise_variance[t].log()) / 2
 
@@ -188,7 +188,7 @@ class CosineSchedule(_ContinuousSchedule):
 
 
 class FlowSchedule(_ContinuousSchedule):
-    """z_t = (1 - t) z0 + t eps, t in [0, 1]: rectified flow (arXiv 2209.03003, eq. 1, time reversed)."""
+    """z_t = (1 - t) z0 + t eps, t in [0, 1]: rectified flow (arXiv 2209.03003), time reversed."""
 
     def __call__(self, t: Tensor | float) -> tuple[Tensor, Tensor]:
         """(signal_t, noise_t) = (1 - t, t), float64 like t; t in [0, 1], else ValueError."""

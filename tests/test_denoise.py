@@ -15,7 +15,7 @@ from minildm.denoise import (
     mixture_denoiser,
     network_denoiser,
 )
-from minildm.predict import EPS, FLOW, V, Z0
+from minildm.predict import EPS, FLOW, Z0, V
 from minildm.schedule import (
     CosineSchedule,
     DiscreteSchedule,

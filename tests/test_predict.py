@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minildm.predict import EPS, FLOW, V, Z0
+from minildm.predict import EPS, FLOW, Z0, V
 from minildm.process import diffuse
 from minildm.schedule import (
     CosineSchedule,

@@ -93,7 +93,7 @@ def test_posterior_is_ddpm_equations_6_and_7_for_every_t(name):
 @pytest.mark.parametrize("name", SCHEDULES)
 @pytest.mark.parametrize(("start", "end"), [(0.9, 0.2), (0.5, 0.49), (1.0, 0.3), (0.3, 0.05)])
 def test_posterior_is_bayes_rule(name, start, end):
-    """log q(z_t|z_s) + log q(z_s|z0) is a parabola in z_s; its vertex and width are the posterior."""
+    """log q(z_t|z_s) + log q(z_s|z0) is a parabola in z_s: its vertex and width are known."""
     schedule = SCHEDULES[name]
     t, s = at(schedule, start), at(schedule, end)
     z0, z_t = 0.7, -1.3

@@ -352,7 +352,7 @@ ORACLE = gaussian_denoiser(LINEAR, MEAN, COV)
         (lambda: sample(ORACLE, LINEAR, randn(2, 2) / 0, torch.tensor([9, 0])), "z_T.*infinite"),
         (lambda: next(sample(lambda z, t: Denoised(z * math.nan, z), LINEAR, randn(2, 2),
                              torch.tensor([9, 0]))), "t = 0.*NaN"),
-        (lambda: last(ORACLE, LINEAR, randn(2, 2), LINEAR.times(5), partial(ddim, eta=-1.0)), "eta"),
+        (lambda: last(ORACLE, LINEAR, randn(2, 2), LINEAR.times(5), partial(ddim, eta=-1)), "eta"),
         (lambda: last(ORACLE, LINEAR, randn(2, 2), LINEAR.times(5), partial(ddim, eta=9.0)), "eta"),
     ],
 )  # fmt: skip

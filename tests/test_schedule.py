@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from itertools import pairwise
 
 import mpmath as mp
 import pytest
@@ -62,7 +63,7 @@ def mp_zero_terminal(betas):
         return [mp.mpf(1)]
     new = [(r - roots[-1]) * roots[0] / (roots[0] - roots[-1]) for r in roots]
     squares = [mp.mpf(1)] + [r**2 for r in new]
-    return [1 - after / before for before, after in zip(squares, squares[1:], strict=False)]
+    return [1 - after / before for before, after in pairwise(squares)]
 
 
 def mp_alpha_bar(betas):
