@@ -7,13 +7,18 @@
     samplers.py     one loop, four steps
     losses.py       training objectives
     autoencoder.py  image <-> latent
+    layers.py       residual blocks, attention, the embedding of time
     unet.py         the denoising network
-    noise.py        noise that belongs to a sample, not to a batch
-    train.py        the training engine
+    noise.py        random numbers that depend on a key, not on a batch
+    ema.py          the running average of the weights
+    fit.py          one training loop for every network
+    train.py        training the autoencoder and the denoiser
     latent.py       all of it together: the latent diffusion model
 
-Beside them: checks.py (error messages), data.py (data sets), metrics.py (measurement), plots.py
-(figures), classifier.py (a judge of digits), exercises/ (the book's checks).
+Beside them: checks.py (error messages), checkpoint.py (files), data.py (data sets), metrics.py
+(measurement), classifier.py (a judge of digits), recipes.py (settings that were measured),
+gaussian_case.py (closed forms of chapter 4.3), plots.py, pictures.py and display.py (figures),
+exercises/ (checks of the reader's answers), __main__.py (the command line).
 """
 
 __version__ = "0.1.0"

@@ -109,6 +109,7 @@ def sample(
     The end alone: ``*_, last = sample(...)``. Raises ValueError at once for a bad grid or z_T.
     """
     checks.finite("z_T", z_T)
+    times = torch.as_tensor(times)
     schedule(times)  # raises for a wrong dtype or range
     checks.grid(times)
 

@@ -309,7 +309,7 @@ def test_first_step_from_zero_snr_is_the_ddim_step():
     assert torch.allclose(expected, signal * MEAN + noise * z, rtol=1e-12)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 100), st.sampled_from(list(SCHEDULES)))
 def test_a_single_point_of_data_is_always_found(steps, kind):
     """Data at one point: every sampler must end there exactly, for every number of steps."""

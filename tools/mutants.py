@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-COPIED = ("minildm", "tests", "tools", "data", "pyproject.toml")
+COPIED = ("minildm", "tests", "tools", "data", "chapters", "pyproject.toml", "conftest.py")
 
 
 def load_mutants():

@@ -1,0 +1,82 @@
+# The book in one command each. `make lab` opens it, `make test` proves it.
+#
+#   make lab     JupyterLab on the first page     (LAB_ARGS="--no-browser --port 8899")
+#   make test    everything the repository claims
+#   make book    rebuild the notebooks from chapters/source/
+#                (CHAPTER=04_3 for one; KEEP=1 if only text changed: nothing is run)
+#
+# Needed: make, and Python 3.11 or newer (PYTHON=python3.12 to choose one).
+
+VENV        ?= .venv
+# The pinned, tested set of packages. Empty (make test CONSTRAINTS=): the newest that pip finds.
+CONSTRAINTS ?= constraints.txt
+LAB_ARGS    ?=
+PYTEST_ARGS ?=
+CHAPTER     ?=
+KEEP        ?=
+
+ifeq ($(OS),Windows_NT)
+  PYTHON ?= python
+  PY     := $(VENV)/Scripts/python.exe
+else
+  PYTHON ?= python3
+  PY     := $(VENV)/bin/python
+endif
+
+INSTALL   = $(PY) -m pip install --disable-pip-version-check $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
+SET      := $(if $(CONSTRAINTS),pinned,newest)
+# A stamp says what is installed: the next run installs again only if one of these files is newer.
+NEEDS    := pyproject.toml $(CONSTRAINTS)
+BOOK     := $(VENV)/.installed-book-$(SET)
+TESTS    := $(VENV)/.installed-tests-$(SET)
+BROWSER  := $(VENV)/.installed-browser-$(SET)
+
+.DEFAULT_GOAL := help
+.PHONY: help lab test book lint mutants browser-test
+
+help:
+	@echo "make lab           open the book in JupyterLab"
+	@echo "make test          run every test"
+	@echo "make book          rebuild and execute the notebooks (CHAPTER=04_3 for one)"
+	@echo "make lint          check the style of the code"
+	@echo "make mutants       plant known faults, and see each one caught"
+	@echo "make browser-test  open and run a chapter in a real browser (needs Chromium)"
+
+$(PY):
+	@$(PYTHON) -c "" || { echo "No $(PYTHON) here: install Python 3.11 or newer, or name it: make lab PYTHON=..."; exit 1; }
+	@$(PYTHON) tools/check_python.py
+	$(PYTHON) -m venv $(VENV)
+
+$(BOOK): $(NEEDS) | $(PY)
+	$(INSTALL) -e .
+	@touch $@
+
+$(TESTS): $(NEEDS) | $(PY)
+	$(INSTALL) -e ".[tests]"
+	@touch $@ $(BOOK)
+
+$(BROWSER): $(NEEDS) | $(PY)
+	$(INSTALL) -e ".[tests,browser]"
+	@touch $@ $(BOOK) $(TESTS)
+
+lab: $(BOOK)
+	@$(PY) tools/lab.py $(LAB_ARGS)
+
+lint: $(TESTS)
+	$(PY) -m ruff check .
+
+# One thread per process: two torch processes that each want all cores slow one another down.
+test mutants: export OMP_NUM_THREADS = 1
+
+test: $(TESTS)
+	$(PY) -m pytest tests chapters --ignore tests/browser --nbval --nbval-current-env \
+	  --nbval-sanitize-with tests/nbval_sanitize.cfg -n 2 --dist loadfile $(PYTEST_ARGS)
+
+book: $(TESTS)
+	$(PY) tools/build_book.py $(if $(KEEP),--keep-outputs) $(CHAPTER)
+
+mutants: $(TESTS)
+	$(PY) tools/mutants.py
+
+browser-test: $(BROWSER)
+	$(PY) -m pytest tests/browser $(PYTEST_ARGS)

@@ -1,0 +1,163 @@
+"""Image to latent and back: a small KL-regularised autoencoder (LDM, arXiv 2112.10752, sec. 3.1).
+
+The first layer folds patch x patch pixels into channels (space to depth), the last one unfolds
+them, so that no convolution runs at full resolution: on a CPU that is what makes it fast.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from minildm.process import Gaussian
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig:
+    """Sizes of an ``Autoencoder``.
+
+    image_channels   C: 1 (grey) or 3 (colour)
+    latent_channels  c
+    factor           height and width shrink by this: 2, 4, 8 or 16
+    patch            of that, the part done at once by folding pixels into channels
+    width            channels after folding; doubled (up to ``max_width``) at each halving
+    blocks           residual blocks per resolution
+    """
+
+    image_channels: int = 1
+    latent_channels: int = 4
+    factor: int = 4
+    patch: int = 2
+    width: int = 32
+    max_width: int = 128
+    blocks: int = 1
+
+    def __post_init__(self) -> None:
+        if self.image_channels not in (1, 3):
+            raise ValueError(f"image_channels must be 1 or 3; got {self.image_channels}")
+        if self.factor not in (2, 4, 8, 16):
+            raise ValueError(f"factor must be 2, 4, 8 or 16; got {self.factor}")
+        if self.patch not in (2, 4, 8) or self.factor % self.patch:
+            raise ValueError(
+                f"patch must be 2, 4 or 8 and divide factor = {self.factor}; got {self.patch}"
+            )
+        if self.width % 8 or self.max_width % 8:
+            raise ValueError(
+                f"width and max_width must be multiples of 8 (group norm); got {self.width} and "
+                f"{self.max_width}"
+            )
+
+    @property
+    def widths(self) -> list[int]:
+        """Channels at each resolution, from the folded image down to the latent's."""
+        halvings = int(math.log2(self.factor // self.patch))
+        return [min(self.width * 2**i, self.max_width) for i in range(halvings + 1)]
+
+
+class Block(nn.Module):
+    """x + conv(silu(norm(conv(silu(norm(x)))))): (B, C, h, w) -> the same."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.GroupNorm(8, channels), nn.SiLU(), nn.Conv2d(channels, channels, 3, padding=1),
+            nn.GroupNorm(8, channels), nn.SiLU(), nn.Conv2d(channels, channels, 3, padding=1),
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layers(x)
+
+
+def _encoder(cfg: AutoencoderConfig) -> nn.Sequential:
+    widths = cfg.widths
+    folded = cfg.image_channels * cfg.patch**2
+    layers = [nn.PixelUnshuffle(cfg.patch), nn.Conv2d(folded, widths[0], 3, padding=1)]
+    for i, width in enumerate(widths):
+        if i > 0:
+            layers.append(nn.Conv2d(widths[i - 1], width, 2, stride=2))
+        layers += [Block(width) for _ in range(cfg.blocks)]
+    end = nn.Conv2d(widths[-1], 2 * cfg.latent_channels, 3, padding=1)
+    return nn.Sequential(*layers, nn.GroupNorm(8, widths[-1]), nn.SiLU(), end)
+
+
+def _decoder(cfg: AutoencoderConfig) -> nn.Sequential:
+    widths = cfg.widths
+    folded = cfg.image_channels * cfg.patch**2
+    layers = [nn.Conv2d(cfg.latent_channels, widths[-1], 3, padding=1)]
+    for i, width in reversed(list(enumerate(widths))):
+        layers += [Block(width) for _ in range(cfg.blocks)]
+        if i > 0:
+            layers += [nn.Conv2d(width, 4 * widths[i - 1], 1), nn.PixelShuffle(2)]
+    end = nn.Conv2d(widths[0], folded, 3, padding=1)
+    return nn.Sequential(
+        *layers, nn.GroupNorm(8, widths[0]), nn.SiLU(), end, nn.PixelShuffle(cfg.patch)
+    )
+
+
+class Autoencoder(nn.Module):
+    """x (B, C, H, W) in [-1, 1] <-> z (B, c, H / factor, W / factor).
+
+    ``encode`` and ``decode`` speak *unscaled* latents; ``scale`` = 1 / std of the latents is
+    measured once by ``measure_scale``, stored with the weights, and used by LatentDiffusion.
+    """
+
+    scale: Tensor
+
+    def __init__(self, config: AutoencoderConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or AutoencoderConfig()
+        self.encoder = _encoder(self.config)
+        self.decoder = _decoder(self.config)
+        self.register_buffer("scale", torch.ones(()))
+        self.to(memory_format=torch.channels_last)  # about a quarter faster on a CPU
+
+    def encode(self, x: Tensor) -> Gaussian:
+        """q(z | x) = N(mean, var), each (B, c, h, w), unscaled.
+
+        Raises ValueError unless x is (B, C, H, W) with H and W multiples of ``factor``.
+        """
+        cfg = self.config
+        if x.dim() != 4 or x.shape[1] != cfg.image_channels:
+            raise ValueError(f"x must be (B, {cfg.image_channels}, H, W); got {tuple(x.shape)}")
+        if x.shape[2] % cfg.factor or x.shape[3] % cfg.factor:
+            raise ValueError(
+                f"height and width must be multiples of factor = {cfg.factor}; got "
+                f"{tuple(x.shape)}: pad the images"
+            )
+        mean, log_var = self.encoder(x).chunk(2, dim=1)  # (B, 2c, h, w) -> 2 x (B, c, h, w)
+        return Gaussian(mean, log_var.clamp(-20, 10).exp())
+
+    def latent_shape(self, size: tuple[int, int]) -> tuple[int, int, int]:
+        """(c, h, w) of the latents of images of size (H, W)."""
+        H, W = size
+        return self.config.latent_channels, H // self.config.factor, W // self.config.factor
+
+    def forward(self, x: Tensor, eps: Tensor) -> tuple[Tensor, Gaussian]:
+        """What training needs in one call: (x_hat, q), x_hat decoded from q.sample(eps)."""
+        q = self.encode(x)
+        return self.decode(q.sample(eps)), q
+
+    def decode(self, z: Tensor) -> Tensor:
+        """z (B, c, h, w), unscaled -> x_hat (B, C, H, W); may leave [-1, 1] a little."""
+        if z.dim() != 4 or z.shape[1] != self.config.latent_channels:
+            raise ValueError(
+                f"z must be (B, {self.config.latent_channels}, h, w); got {tuple(z.shape)}"
+            )
+        return self.decoder(z)
+
+    @torch.no_grad()
+    def measure_scale(self, x: Tensor, batch: int = 500) -> float:
+        """Set and return ``scale`` = 1 / std of the latent means of x: one number for all channels.
+
+        Stable Diffusion's 0.18215 is this number for its autoencoder (arXiv 2112.10752, app. G).
+        """
+        device = self.scale.device
+        means = torch.cat([self.encode(part.to(device)).mean for part in x.split(batch)])
+        std = float(means.double().std())
+        if not 0 < std < math.inf:
+            raise ValueError(
+                f"the latents' standard deviation is {std}; train the autoencoder first"
+            )
+        self.scale.fill_(1 / std)
+        return 1 / std

@@ -1,0 +1,74 @@
+"""What a denoising network is made of: time embedding, residual block, attention."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+GROUPS = 8  # of every group norm
+
+
+def time_embedding(t: Tensor, dim: int, time_scale: float = 1000.0) -> Tensor:
+    """Sinusoidal embedding of t (B,) -> (B, dim): cos and sin of t·ω, ω from 1 to 1/10,000.
+
+    Integer t (steps 1..T) is used as it is; a float t in [0, 1] is first multiplied by
+    `time_scale`.  Vaswani et al. 2017 (arXiv 1706.03762), section 3.5.
+    """
+    t = t.float() * time_scale if t.is_floating_point() else t.float()
+    half = dim // 2
+    omega = torch.exp(-math.log(10_000.0) * torch.arange(half, device=t.device) / half)
+    angle = t[:, None] * omega  # (B, half)
+    return torch.cat([angle.cos(), angle.sin()], dim=1)  # (B, dim)
+
+
+def zero_(layer: nn.Module) -> nn.Module:
+    """Set weight and bias to zero: a residual branch that begins as "do nothing"."""
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(silu(norm(conv(silu(norm(x)))) scaled and shifted by the embedding))."""
+
+    def __init__(self, channels_in: int, channels_out: int, embedding_dim: int) -> None:
+        super().__init__()
+        self.norm1 = nn.GroupNorm(GROUPS, channels_in)
+        self.conv1 = nn.Conv2d(channels_in, channels_out, 3, padding=1)
+        self.modulate = nn.Linear(embedding_dim, 2 * channels_out)
+        self.norm2 = nn.GroupNorm(GROUPS, channels_out)
+        self.conv2 = zero_(nn.Conv2d(channels_out, channels_out, 3, padding=1))
+        same = channels_in == channels_out
+        self.skip = nn.Identity() if same else nn.Conv2d(channels_in, channels_out, 1)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        h = self.conv1(F.silu(self.norm1(x)))
+        scale, shift = self.modulate(embedding)[:, :, None, None].chunk(2, dim=1)  # (B, C, 1, 1)
+        h = self.norm2(h) * (1 + scale) + shift
+        return self.skip(x) + self.conv2(F.silu(h))
+
+
+class Attention(nn.Module):
+    """softmax(Q Kᵀ / √d) V: queries from the picture, keys and values from picture or condition."""
+
+    def __init__(self, channels: int, heads: int, context_dim: int | None = None) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.GroupNorm(GROUPS, channels)
+        self.query = nn.Linear(channels, channels, bias=False)
+        self.key_value = nn.Linear(context_dim or channels, 2 * channels, bias=False)
+        self.out = zero_(nn.Linear(channels, channels))
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        B, C, H, W = x.shape
+        tokens = self.norm(x).flatten(2).transpose(1, 2)  # (B, H·W, C)
+        q = self._split(self.query(tokens))  # (B, heads, H·W, C/heads)
+        k, v = self.key_value(tokens if context is None else context).chunk(2, dim=-1)
+        h = F.scaled_dot_product_attention(q, self._split(k), self._split(v))
+        h = h.transpose(1, 2).reshape(B, H * W, C)  # (B, H·W, C): heads side by side again
+        return x + self.out(h).transpose(1, 2).reshape(B, C, H, W)  # (B, C, H, W)
+
+    def _split(self, tokens: Tensor) -> Tensor:
+        B, L, C = tokens.shape
+        return tokens.reshape(B, L, self.heads, C // self.heads).transpose(1, 2)  # (B, heads, L, d)

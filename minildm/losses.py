@@ -1,0 +1,123 @@
+"""Training objectives: one value per sample, (B,), the mean over that sample's elements.
+
+    reconstruction  mean (x_hat - x)^2
+    KL              KL(N(mean, var) || N(0, I)) per latent element
+    diffusion       weight(t) mean (net(z_t, t, condition) - target)^2
+
+A weight is a function ``(schedule, t, parameterization) -> (B,)`` float64. It is stated for the
+error of z0 and converted to what the network predicts, so that it means the same for all four.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from minildm import checks
+from minildm.predict import Parameterization, V
+from minildm.process import Gaussian, diffuse
+from minildm.schedule import expand
+
+Weight = Callable[[Callable, Tensor, Parameterization], Tensor]
+
+
+def reconstruction_loss(x_hat: Tensor, x: Tensor) -> Tensor:
+    """L_recon = mean over elements of (x_hat - x)^2: (B, *d) twice -> (B,).
+
+    Raises ValueError where the shapes differ (broadcasting would hide it).
+    """
+    if x_hat.shape != x.shape:
+        raise ValueError(
+            f"x_hat has shape {tuple(x_hat.shape)} but x has {tuple(x.shape)}; they must be equal"
+        )
+    return _per_sample((x_hat - x).square())
+
+
+def kl_loss(gaussian: Gaussian) -> Tensor:
+    """KL(N(mean, var) || N(0, 1)) = (mean^2 + var - 1 - log var) / 2, averaged per element: (B,).
+
+    Kingma and Welling 2014 (arXiv 1312.6114), appendix B. Divided by the number of elements, so
+    that its weight does not depend on the latent's size.
+    Raises ValueError unless every variance is positive.
+    """
+    mean, var = torch.broadcast_tensors(gaussian.mean, gaussian.var)
+    if not (var > 0).all():
+        raise ValueError(f"var must be positive; its smallest entry is {float(var.min()):.3g}")
+    return _per_sample((mean.square() + var - 1 - var.log()) / 2)
+
+
+def diffusion_loss(
+    net: Callable,
+    schedule: Callable,
+    z0: Tensor,
+    condition: Tensor | None = None,
+    *,
+    parameterization: Parameterization = V,
+    t: Tensor | None = None,
+    eps: Tensor | None = None,
+    weight: Weight | None = None,
+) -> Tensor:
+    """L_diffuse = weight(t) mean (net(z_t, t, condition) - target)^2: (B,).
+
+    ``z0``: (B, *d), scaled latents; ``t``: (B,), drawn uniformly from 1..T (or (0, 1]) if None;
+    ``eps``: like z0, standard normal if None; ``weight`` None: 1 for every t.
+    With EPS and no weight this is L_simple: DDPM (arXiv 2006.11239), eq. 14.
+    Raises ValueError where the network does not keep its input's shape, and as ``diffuse`` does.
+    """
+    t = random_times(schedule, torch.rand(len(z0), dtype=torch.float64)) if t is None else t
+    eps = torch.randn_like(z0) if eps is None else eps
+    z_t = diffuse(schedule, z0, t, eps)
+    output = net(z_t, t, condition)
+    checks.output(output, z_t)
+    loss = _per_sample(
+        (output.to(z0.dtype) - parameterization.target(z0, eps, *schedule(t))).square()
+    )
+    return loss if weight is None else expand(weight(schedule, t, parameterization), loss) * loss
+
+
+def random_times(schedule: Callable, u: Tensor) -> Tensor:
+    """Turn u, uniform in [0, 1), into training times: int64 in 1..T, or float64 in (0, 1].
+
+    t = 0 is never drawn: there z_t is z0 and there is nothing to learn.
+    """
+    if isinstance(schedule.T, int):
+        return (u * schedule.T).long().clamp(max=schedule.T - 1) + 1
+    return 1 - u
+
+
+def snr_weight(schedule: Callable, t: Tensor, parameterization: Parameterization) -> Tensor:
+    """SNR_t times the error of z0, which is the plain error of eps: float64 (B,).
+
+    Equal to 1 for EPS. Salimans and Ho 2022 (arXiv 2202.00512), section 4.
+    """
+    signal_share, _ = _shares(schedule, t, parameterization)
+    return signal_share.square()
+
+
+def min_snr_weight(
+    schedule: Callable, t: Tensor, parameterization: Parameterization, gamma: float = 5.0
+) -> Tensor:
+    """min(SNR_t, gamma) times the error of z0, float64 (B,).
+
+    In terms of the network's output: min(SNR, gamma) for Z0, min(SNR, gamma) / SNR for EPS and
+    min(SNR, gamma) / (SNR + 1) for V. Hang et al. 2023 (arXiv 2303.09556), section 3.4.
+    Raises ValueError unless gamma > 0.
+    """
+    if not gamma > 0:
+        raise ValueError(f"gamma must be positive; got {gamma}: the paper uses 5")
+    signal_share, noise_share = _shares(schedule, t, parameterization)
+    return torch.minimum(signal_share.square(), gamma * noise_share.square())
+
+
+def _shares(schedule, t: Tensor, parameterization: Parameterization) -> tuple[Tensor, Tensor]:
+    """(signal / det, noise / det): an output error d is a z0 error noise/det d (see predict.py)."""
+    signal, noise = schedule(t)
+    a, b = parameterization.weights(signal, noise)
+    det = signal * b - noise * a
+    one = torch.ones_like(det)
+    # For EPS det is the signal itself: the ratio is 1, also where both are 0 (zero terminal SNR).
+    return torch.where(det == signal, one, signal / det), noise / det
+
+
+def _per_sample(values: Tensor) -> Tensor:
+    return values.flatten(1).mean(1)  # (B, *d) -> (B, n) -> (B,)

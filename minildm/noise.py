@@ -1,0 +1,58 @@
+"""Random numbers that depend on a key only: not on batch size, process or resume.
+
+A generator that runs through a whole training is hard to resume, and two processes that share
+a batch draw different numbers than one.  Here every sample has its own small generator, seeded
+by a key such as (seed, step, sample index).  The same key always gives the same numbers.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+_MASK = 2**64 - 1
+
+
+def mix(*key: int) -> int:
+    """Hash a key of integers to one well-mixed 64-bit integer.
+
+    SplitMix64 (Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators",
+    figure 17), applied once per entry.  Keys of different order or length differ.
+    """
+    state = 0
+    for part in key:
+        state = (state + part + 0x9E3779B97F4A7C15) & _MASK
+        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK
+        state ^= state >> 31
+    return state
+
+
+def seeded(*key: int) -> torch.Generator:
+    """A CPU generator whose numbers depend on `key` only."""
+    return torch.Generator().manual_seed(mix(*key))
+
+
+def keyed_normal(
+    key: Sequence[int], indices: Sequence[int] | Tensor, shape: Sequence[int]
+) -> Tensor:
+    """Standard normal noise, one independent row per index: float32 (len(indices), *shape).
+
+    Row i depends on (*key, indices[i]) only, so a batch of one and a batch of a thousand agree.
+    """
+    rows = torch.empty(len(indices), *shape)
+    generator = torch.Generator()
+    for row, index in zip(rows, _integers(indices), strict=True):
+        row.normal_(generator=generator.manual_seed(mix(*key, index)))
+    return rows
+
+
+def keyed_uniform(key: Sequence[int], indices: Sequence[int] | Tensor) -> Tensor:
+    """Uniform numbers in [0, 1), one per index: float64 (len(indices),), keyed like above."""
+    # The upper 53 bits of a well-mixed hash are a uniform double.
+    values = [(mix(*key, index) >> 11) * 2.0**-53 for index in _integers(indices)]
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def _integers(indices: Sequence[int] | Tensor) -> list[int]:
+    return indices.tolist() if isinstance(indices, Tensor) else [int(i) for i in indices]

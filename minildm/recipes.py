@@ -1,0 +1,160 @@
+"""Settings that were tried and measured, in one place: the model of chapter 3 and its judge.
+
+train_digits    the latent diffusion model of chapter 3, trained from scratch
+measure_digits  how many of its images a classifier of real digits is sure about
+"""
+
+import json
+import platform
+import statistics
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from minildm.autoencoder import AutoencoderConfig
+from minildm.classifier import CLASSES, DigitClassifier
+from minildm.data import LabelledSplit
+from minildm.fit import FitConfig, Progress
+from minildm.latent import LatentDiffusion
+from minildm.metrics import confident_classes, confident_fraction, psnr
+from minildm.predict import V
+from minildm.samplers import dpmpp_2m
+from minildm.schedule import DiscreteSchedule, cosine_betas
+from minildm.train import (
+    AutoencoderTraining,
+    DenoiserTraining,
+    train_autoencoder,
+    train_denoiser,
+)
+from minildm.unet import UNetConfig
+
+# 28 x 28 pixels in squares of 4 x 4 -> latents 7 x 7 x 2: all convolutions run at 7 x 7.
+DIGITS_AUTOENCODER = AutoencoderTraining(
+    model=AutoencoderConfig(latent_channels=2, factor=4, patch=4, width=48),
+    fit=FitConfig(steps=250, batch=64, lr=4e-3, ema=0.95),
+    kl=1e-3,
+)
+DIGITS_DENOISER = DenoiserTraining(
+    model=UNetConfig(channels=2, width=32, multipliers=(1, 2), classes=CLASSES),
+    fit=FitConfig(steps=350, batch=64, lr=3e-3, ema=0.98),
+    min_snr=5.0,
+)
+SAMPLES, STEPS, GUIDANCE = 256, 20, 2.0
+
+
+class TrainedDigits(NamedTuple):
+    """The model, the log of both trainings, and the seconds that each took."""
+
+    model: LatentDiffusion
+    autoencoder_history: list[Progress]
+    denoiser_history: list[Progress]
+    autoencoder_seconds: float
+    denoiser_seconds: float
+
+
+def train_digits(x: Tensor, labels: Tensor, seed: int = 0, progress: bool = False) -> TrainedDigits:
+    """Train the model of chapter 3 on images (n, 1, 28, 28) in [-1, 1] with labels (n,)."""
+    first = replace(DIGITS_AUTOENCODER, fit=replace(DIGITS_AUTOENCODER.fit, seed=seed))
+    second = replace(DIGITS_DENOISER, fit=replace(DIGITS_DENOISER.fit, seed=seed))
+    schedule = DiscreteSchedule(cosine_betas(1000))
+    start = perf_counter()
+    autoencoder, autoencoder_history = train_autoencoder(first, x, progress)
+    middle = perf_counter()
+    with torch.no_grad():
+        z0 = autoencoder.encode(x).mean * autoencoder.scale
+    network, denoiser_history = train_denoiser(second, schedule, z0, labels, progress)
+    end = perf_counter()
+    model = LatentDiffusion(autoencoder, network, schedule, z0.shape[-2:], V)
+    return TrainedDigits(model, autoencoder_history, denoiser_history, middle - start, end - middle)
+
+
+def asked_labels(count: int = SAMPLES) -> Tensor:
+    """All ten classes in turn: 0, 1, .., 9, 0, 1, ..: int64 (count,)."""
+    return torch.arange(count) % CLASSES
+
+
+def judge_samples(
+    classifier: DigitClassifier, x: Tensor, asked: Tensor | None = None
+) -> dict[str, float]:
+    """What the classifier says about images (n, 1, 28, 28): figures of ``data/results.json``."""
+    p = classifier.probabilities(x)
+    figures = {
+        "confident_fraction": round(confident_fraction(p), 4),
+        "confident_classes": confident_classes(p),
+    }
+    if asked is not None:
+        figures["agrees_with_label"] = round(float((p.argmax(1) == asked).double().mean()), 4)
+    return figures
+
+
+def measure_digits(
+    classifier: DigitClassifier, split: LabelledSplit, seeds: Sequence[int], report=print
+) -> dict:
+    """Train once per seed; judge samples, decoded random latents and real held-out digits."""
+    real = judge_samples(classifier, split.x_held_out, split.labels_held_out)
+    report(f"real held-out digits: {real}")
+    runs = []
+    for seed in seeds:
+        trained = train_digits(split.x, split.labels, seed)
+        runs.append({"seed": seed, **_judge_run(classifier, split, trained, seed)})
+        report(json.dumps(runs[-1]))
+    return {
+        "command": f"python -m minildm measure digits --seeds {' '.join(map(str, seeds))}",
+        "threads": torch.get_num_threads(),
+        "machine": f"{platform.machine()}, torch {torch.__version__}",
+        "samples": SAMPLES,
+        "steps": STEPS,
+        "guidance": GUIDANCE,
+        "real_held_out": real,
+        "samples_over_seeds": _band([run["generated"] for run in runs]),
+        "random_latents_over_seeds": _band([run["random_latents"] for run in runs]),
+        "runs": runs,
+    }
+
+
+def _judge_run(classifier, split: LabelledSplit, trained: TrainedDigits, seed: int) -> dict:
+    model, asked = trained.model, asked_labels()
+    start = perf_counter()
+    options = {"steps": STEPS, "sampler": dpmpp_2m, "seed": seed}
+    x = model.generate(asked, guidance=GUIDANCE, **options)
+    seconds = perf_counter() - start
+    plain = model.generate(asked, guidance=1.0, **options)
+    x_hat = model.decode(model.encode(split.x_held_out))
+    return {
+        "generated": judge_samples(classifier, x, asked),
+        "generated_without_guidance": judge_samples(classifier, plain, asked),
+        "random_latents": judge_samples(classifier, model.decode(model.noise(SAMPLES, seed))),
+        "reconstructed": judge_samples(classifier, x_hat, split.labels_held_out),
+        "reconstruction_psnr": round(float(psnr(x_hat, split.x_held_out).mean()), 2),
+        "seconds": {
+            "autoencoder": round(trained.autoencoder_seconds, 1),
+            "denoiser": round(trained.denoiser_seconds, 1),
+            "sampling": round(seconds, 1),
+        },
+    }
+
+
+def _band(figures: Sequence[dict]) -> dict:
+    """Mean, smallest and largest of each figure."""
+    return {
+        name: {
+            "mean": round(statistics.mean(run[name] for run in figures), 4),
+            "min": min(run[name] for run in figures),
+            "max": max(run[name] for run in figures),
+        }
+        for name in figures[0]
+    }
+
+
+def write_results(section: str, figures: dict, path: str | Path) -> None:
+    """Put ``figures`` under ``section`` of a JSON file; other sections stay as they are."""
+    path = Path(path)
+    results = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    results[section] = figures
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,66 @@
+r"""The equation registry: each numbered equation of the book, its function in `minildm`, a check.
+
+A chapter writes `\tag{4.3.4}` behind an equation. Its module here, `chapter_04_3.py`, lists the
+same number in `EQUATIONS`, with the function of `minildm` a reader should look at and a check: a
+function without arguments that fails if the equation, as printed, is not what that function does.
+`test_equations.py` keeps the two lists equal and runs every check. To number an equation in a new
+chapter NN_M, add `chapter_NN_M.py` beside this file.
+"""
+
+import importlib
+import importlib.util
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).parent
+SOURCES = HERE.parents[1] / "chapters" / "source"
+TAG = re.compile(r"\\tag\{([^}]*)\}")
+
+
+@dataclass(frozen=True)
+class Equation:
+    """One numbered equation."""
+
+    id: str  # as in \tag{...}: "4.3.4"
+    chapter: str  # file name of the source, without .md: "04_3_gaussian_case"
+    what: str  # in words
+    function: str  # where it is computed: "minildm.process.diffuse"
+    check: Callable[[], None]  # fails if the equation and the function disagree
+
+
+def registered(folder: Path = HERE) -> list[Equation]:
+    """All equations of all `chapter_*.py` in the folder, in the order of the book."""
+    found = []
+    for path in sorted(folder.glob("chapter_*.py")):
+        name = f"equations_of_{path.stem}"
+        spec = importlib.util.spec_from_file_location(name, path)
+        module = sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        found += module.EQUATIONS
+    return found
+
+
+def printed(folder: Path = SOURCES) -> list[tuple[str, str]]:
+    """All (chapter, id) of numbered equations in the chapters' sources, in order, with repeats."""
+    return [
+        (path.stem, id)
+        for path in sorted(folder.glob("*.md"))
+        for id in TAG.findall(path.read_text(encoding="utf-8"))
+    ]
+
+
+def resolve(function: str):
+    """The object that a dotted name stands for; ImportError or AttributeError if there is none."""
+    parts = function.split(".")
+    for cut in range(len(parts), 0, -1):
+        try:
+            found = importlib.import_module(".".join(parts[:cut]))
+        except ModuleNotFoundError:
+            continue
+        for name in parts[cut:]:
+            found = getattr(found, name)
+        return found
+    raise ImportError(f"{function!r} names no module")

@@ -1,0 +1,175 @@
+"""Build the book: chapters/source/NAME.md -> chapters/NAME.ipynb, executed, one way.
+
+    python tools/build_book.py                    every chapter
+    python tools/build_book.py 04_3               the chapters whose name starts so
+    python tools/build_book.py -k 04_3            only the text changed: run no code
+
+The kernel runs in chapters/, without network, on two threads. A notebook that breaks a rule of
+book_rules.py is not written.
+"""
+
+import argparse
+import contextlib
+import os
+import re
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import nbformat
+import psutil
+from book_rules import (
+    BOOK,
+    CHAPTERS,
+    SOURCES,
+    check_notebook,
+    check_size,
+    source_notebook,
+)
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+
+PROGRESS_BAR = re.compile(r"\d+%\||\d+it \[")
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+def kernel_environment(threads: int = 1) -> dict[str, str]:
+    """The environment that chapters run in: no network, few threads, no coloured output."""
+    path = [str(BOOK / "tools" / "offline"), os.environ.get("PYTHONPATH", "")]
+    return {
+        "PYTHONPATH": os.pathsep.join(part for part in path if part),
+        "OMP_NUM_THREADS": str(threads),
+        "NO_COLOR": "1",
+    }
+
+
+def execute(notebook: NotebookNode, folder: Path, threads: int = 2, timeout: int = 600) -> int:
+    """Run all cells in place, in `folder`; return the kernel's peak memory in bytes."""
+    client = NotebookClient(
+        notebook,
+        timeout=timeout,
+        kernel_name="python3",
+        record_timing=False,
+        store_widget_state=False,
+        coalesce_streams=True,
+        resources={"metadata": {"path": str(folder)}},
+    )
+    environment = {**os.environ, **kernel_environment(threads)}
+    with client.setup_kernel(env=environment), peak_memory(client) as peak:
+        for index, cell in enumerate(notebook.cells):
+            client.execute_cell(cell, index)
+    return peak[0]
+
+
+@contextlib.contextmanager
+def peak_memory(client: NotebookClient):
+    """Watch the resident memory of the kernel; a list that ends up with the largest value."""
+    process = psutil.Process(client.km.provisioner.pid)
+    peak, stop = [0], threading.Event()
+
+    def watch() -> None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            while not stop.wait(0.2):
+                peak[0] = max(peak[0], process.memory_info().rss)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield peak
+    finally:
+        stop.set()
+        watcher.join()
+
+
+def clean(notebook: NotebookNode) -> NotebookNode:
+    """Drop, in place, what a page does not need: stderr, widgets, second copies, versions."""
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        cell.metadata = NotebookNode({k: v for k, v in cell.metadata.items() if k == "tags"})
+        if cell.cell_type != "code":
+            continue
+        for output in cell.outputs:
+            if output.get("name") == "stderr" and not PROGRESS_BAR.search(output.text):
+                print(f"\n  dropped from {cell.id!r}: {output.text.strip()}", file=sys.stderr)
+        cell.outputs = [out for out in cell.outputs if out.get("name") != "stderr"]
+        for output in cell.outputs:
+            data = output.get("data", {})
+            data.pop(WIDGET, None)
+            if any(mime.startswith("image/") for mime in data):
+                data.pop("text/html", None)  # the copy that show() makes for JupyterLab
+            output.pop("transient", None)
+    return notebook
+
+
+def reuse_outputs(notebook: NotebookNode, built: NotebookNode) -> None:
+    """Take the outputs of `built`, whose code must be the same; else `ValueError`."""
+    new, old = [[c for c in n.cells if c.cell_type == "code"] for n in (notebook, built)]
+    if [c.source for c in new] != [c.source for c in old]:
+        raise ValueError("the code changed: build without --keep-outputs")
+    for cell, stored in zip(new, old, strict=True):
+        cell.outputs, cell.execution_count = stored.outputs, stored.execution_count
+
+
+def write(notebook: NotebookNode, path: Path) -> None:
+    """Write the file in one step: a stopped build leaves the old notebook whole."""
+    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(nbformat.writes(notebook).rstrip("\n") + "\n")
+        if problems := check_size(Path(name)):
+            raise ValueError("\n  ".join(["", *problems]))
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def build(source: Path, folder: Path = CHAPTERS, *, keep: bool = False, **options: int) -> str:
+    """Build one chapter into `folder`; say what it cost. `ValueError` lists the broken rules."""
+    target = folder / f"{source.stem}.ipynb"
+    notebook, cost = source_notebook(source), "outputs kept"
+    if keep:
+        reuse_outputs(notebook, nbformat.read(target, as_version=4))
+    else:
+        start = time.perf_counter()
+        memory = execute(notebook, folder, **options)
+        cost = f"{time.perf_counter() - start:.0f} s, {memory / 1e9:.1f} GB"
+    clean(notebook)
+    if problems := check_notebook(notebook, source_notebook(source)):
+        raise ValueError("\n  ".join(["", *problems]))
+    write(notebook, target)
+    return f"{cost}, {target.stat().st_size / 1000:.0f} kB"
+
+
+def main() -> int:
+    """Build the chapters named on the command line; 1 if one of them could not be built."""
+    parser = argparse.ArgumentParser(description="Build the book's notebooks from their sources.")
+    parser.add_argument("chapters", nargs="*", help="first letters of names; default: all")
+    parser.add_argument("-k", "--keep-outputs", action="store_true", help="only the text changed")
+    parser.add_argument("--threads", type=int, default=int(os.environ.get("OMP_NUM_THREADS", 2)))
+    parser.add_argument("--timeout", type=int, default=600, help="seconds for one cell")
+    choice = parser.parse_args()
+    sources = [
+        path
+        for path in sorted(SOURCES.glob("*.md"))
+        if not choice.chapters or path.stem.startswith(tuple(choice.chapters))
+    ]
+    if not sources:
+        print(f"no chapter in {SOURCES.relative_to(BOOK)} matches {choice.chapters}")
+        return 1
+    failed = 0
+    options = {} if choice.keep_outputs else {"threads": choice.threads, "timeout": choice.timeout}
+    for path in sources:
+        print(f"{path.stem} ... ", end="", flush=True)
+        try:
+            print(build(path, keep=choice.keep_outputs, **options))
+        except Exception as error:  # a failing cell too: say so, then build the others
+            print(f"NOT BUILT: {error}")
+            failed = 1
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
