@@ -4,6 +4,7 @@ Nothing in this file computes; the five core files read more easily without it.
 """
 
 import warnings
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -11,17 +12,17 @@ from torch import Tensor
 
 def count(name: str, value: int, most: float = float("inf")) -> None:
     """Raise ValueError unless ``value`` is an integer in 1..most."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+    if isinstance(value, bool) or not isinstance(value, Integral) or not 1 <= value <= most:
         limit = f" and <= {most}" if most < float("inf") else ""
         raise ValueError(f"{name} must be an integer >= 1{limit}; got {value!r}")
 
 
 def share(**values: float) -> None:
-    """Raise ValueError unless each value lies strictly between 0 and 1."""
+    """Raise ValueError unless each value lies in (0, 1]; 1 is for a last beta only."""
     for name, value in values.items():
-        if not 0 < value < 1:
+        if not 0 < value <= 1:
             raise ValueError(
-                f"{name} must be in (0, 1): a beta is a share of variance; got {value}"
+                f"{name} must be in (0, 1]: a beta is a share of variance; got {value}"
             )
 
 

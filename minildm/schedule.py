@@ -7,7 +7,7 @@ A noisy latent is z_t = signal_t z0 + noise_t eps; time runs from data (0) to no
     SNR_t         schedule.snr[t]                 alpha_bar_t / (1 - alpha_bar_t)
     sigma_t^2     schedule.posterior_variance[t]  variance of q(z_{t-1} | z_t, z0)
 
-The beta builders raise ValueError unless T is an integer >= 1 and every share is in (0, 1).
+The beta builders raise ValueError unless T is an integer >= 1 and every share is in (0, 1].
 Tables are float64, on the CPU, and come from log alpha_bar: the product underflows on long ramps,
 and 1 - alpha_bar loses its digits near t = 0.
 """

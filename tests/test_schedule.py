@@ -5,6 +5,7 @@ import warnings
 from itertools import pairwise
 
 import mpmath as mp
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -156,6 +157,12 @@ def test_the_ramp_underflows_without_nan():
     ratio, variance = schedule.transition(torch.arange(2, 1001), torch.arange(1, 1000))
     assert torch.allclose(ratio**2, schedule.alpha[2:], rtol=1e-10, atol=0)
     assert torch.allclose(variance, schedule.beta[2:], rtol=1e-12, atol=0)
+
+
+def test_builders_may_end_in_beta_1_and_take_numpy_integers():
+    for betas in (linear_betas(np.int64(9), 0.1, 1.0), scaled_linear_betas(9, 0.1, 1.0)):
+        assert DiscreteSchedule(betas).snr[-1] == 0
+    assert DiscreteSchedule(cosine_betas(20, max_beta=1.0)).times(np.int64(4)).shape == (5,)
 
 
 def test_cosine_betas_are_capped():
@@ -319,7 +326,7 @@ DISCRETE = DiscreteSchedule(linear_betas())
         (lambda: linear_betas(10, first=0.0), "first"),
         (lambda: scaled_linear_betas(10, last=1.5), "last.*1.5"),
         (lambda: sigmoid_betas(10, last=math.nan), "last"),
-        (lambda: cosine_betas(10, max_beta=1.0), "max_beta"),
+        (lambda: cosine_betas(10, max_beta=1.1), "max_beta"),
         (lambda: cosine_betas(10, s=-0.1), "s must be"),
         (lambda: ramp_betas(-3), "T must be an integer"),
         (lambda: zero_terminal_snr(torch.tensor([0.1, 2.0]).double()), r"betas\[1\]"),

@@ -1,0 +1,98 @@
+"""Faults in the closed forms of chapter 4.3."""
+
+from mutants import Mutant
+
+TESTS = ("tests/test_gaussian_case.py", "tests/equations/test_equations.py")
+
+MUTANTS = [
+    Mutant(
+        0, 'probes[1 : 1 + d] += root(start.cov) becomes probes[1 : 1 + d] += start.cov', 'gaussian_case.py',
+        'probes[1 : 1 + d] += root(start.cov)',
+        'probes[1 : 1 + d] += start.cov', TESTS,
+    ),
+    Mutant(
+        0, 'columns = torch.cat([moved[1 : 1 + d], moved[2 + d :]]) becomes columns = moved[1 : 1 + d]', 'gaussian_case.py',
+        'columns = torch.cat([moved[1 : 1 + d], moved[2 + d :]])',
+        'columns = moved[1 : 1 + d]', TESTS,
+    ),
+    Mutant(
+        0, 'columns = torch.cat([moved[1 : 1 + d], moved[2 + d :]]) becomes columns = moved[1:]', 'gaussian_case.py',
+        'columns = torch.cat([moved[1 : 1 + d], moved[2 + d :]])',
+        'columns = moved[1:]', TESTS,
+    ),
+    Mutant(
+        0, 'columns.T @ columns becomes columns.T.abs() @ columns.abs()', 'gaussian_case.py',
+        'columns.T @ columns',
+        'columns.T.abs() @ columns.abs()', TESTS,
+    ),
+    Mutant(
+        0, 'first = 2 + d + k * d becomes first = 2 + d', 'gaussian_case.py',
+        'first = 2 + d + k * d',
+        'first = 2 + d', TESTS,
+    ),
+    Mutant(
+        0, 'noise**2 * identity becomes noise * identity', 'gaussian_case.py',
+        'noise**2 * identity',
+        'noise * identity', TESTS,
+    ),
+    Mutant(
+        0, 'signal**2 * data.cov + noise becomes signal * data.cov + noise', 'gaussian_case.py',
+        'signal**2 * data.cov + noise',
+        'signal * data.cov + noise', TESTS,
+    ),
+    Mutant(
+        0, 'v * gain) becomes ratio * gain)', 'gaussian_case.py',
+        'v * gain)',
+        'ratio * gain)', TESTS,
+    ),
+    Mutant(
+        0, 'm_s - ratio * gain @ m_t becomes m_s - gain @ m_t', 'gaussian_case.py',
+        'm_s - ratio * gain @ m_t',
+        'm_s - gain @ m_t', TESTS,
+    ),
+    Mutant(
+        0, 'a.cov + b.cov - 2 * becomes a.cov + b.cov - 1 *', 'gaussian_case.py',
+        'a.cov + b.cov - 2 *',
+        'a.cov + b.cov - 1 *', TESTS,
+    ),
+    Mutant(
+        0, 'root(R @ b.cov @ R) becomes R @ root(b.cov)', 'gaussian_case.py',
+        'root(R @ b.cov @ R)',
+        'R @ root(b.cov)', TESTS,
+    ),
+    Mutant(
+        0, 'variances[:, None] * variances + truth.cov.square() becomes variances[:, None] * variances', 'gaussian_case.py',
+        'variances[:, None] * variances + truth.cov.square()',
+        'variances[:, None] * variances', TESTS,
+    ),
+    Mutant(
+        0, 'return self.offset + z @ self.basis.T becomes return z @ self.basis.T', 'gaussian_case.py',
+        'return self.offset + z @ self.basis.T',
+        'return z @ self.basis.T', TESTS,
+    ),
+    Mutant(
+        0, 'eps @ root(self.cov) becomes eps @ self.cov', 'gaussian_case.py',
+        'eps @ root(self.cov)',
+        'eps @ self.cov', TESTS,
+    ),
+    Mutant(
+        0, 'self.matrix @ normal.cov @ self.matrix.T + self.cov becomes self.matrix @ normal.cov @ self.matrix + self.cov', 'gaussian_case.py',
+        'self.matrix @ normal.cov @ self.matrix.T + self.cov',
+        'self.matrix @ normal.cov @ self.matrix + self.cov', TESTS,
+    ),
+    Mutant(
+        0, 'root(R @ b.cov @ R) becomes root(b.cov) @ R', 'gaussian_case.py',
+        'root(R @ b.cov @ R)',
+        'root(b.cov) @ R', TESTS,
+    ),
+    Mutant(
+        0, '-6 * moved becomes -5 * moved', 'gaussian_case.py',
+        '-6 * moved',
+        '-5 * moved', TESTS,
+    ),
+    Mutant(
+        0, 'offset = x.mean(0) becomes offset = x.mean(0) * 0', 'gaussian_case.py',
+        'offset = x.mean(0)',
+        'offset = x.mean(0) * 0', TESTS,
+    ),
+]  # fmt: skip

@@ -1,0 +1,219 @@
+"""Faults in the latent diffusion model: data, losses, networks, training, the model itself."""
+
+from mutants import Mutant
+
+AUTOENCODER = "tests/test_autoencoder.py"
+DATA = "tests/test_data.py"
+LATENT = "tests/test_latent.py"
+LOSSES = "tests/test_losses.py"
+METRICS = "tests/test_metrics.py"
+TRAIN = "tests/test_train.py"
+UNET = "tests/test_unet.py"
+
+MUTANTS = [
+    Mutant(
+        24, 'ema swap not undone', 'ema.py',
+        '            net.load_state_dict(own)\n',
+        '            pass\n', (TRAIN,),
+    ),
+    Mutant(
+        24, 'raw weights returned (denoiser)', 'train.py',
+        '    history = collect(fit(net, loss, len(z0), config.fit, ema), config.fit, "denoiser", progress)\n    return Trained(ema.net, history)',
+        '    history = collect(fit(net, loss, len(z0), config.fit, ema), config.fit, "denoiser", progress)\n    return Trained(net.eval(), history)', (TRAIN, AUTOENCODER,),
+    ),
+    Mutant(
+        25, 'scale not undone', 'latent.py',
+        'z0.to(self.device) / self.autoencoder.scale',
+        'z0.to(self.device)', (LATENT,),
+    ),
+    Mutant(
+        25, 'scale twice', 'latent.py',
+        'return torch.cat(parts) * self.autoencoder.scale',
+        'return torch.cat(parts) * self.autoencoder.scale**2', (LATENT,),
+    ),
+    Mutant(
+        30, 'the network hears t = 0 only', 'unet.py',
+        'time_embedding(t.to(z_t.device)',
+        'time_embedding(0 * t.to(z_t.device)', (UNET, TRAIN, LATENT,),
+    ),
+    Mutant(
+        26, '0-based t training', 'losses.py',
+        'output = net(z_t, t, condition)',
+        'output = net(z_t, t - 1, condition)', (LOSSES, TRAIN,),
+    ),
+    Mutant(
+        26, 'times 0..T-1', 'losses.py',
+        '.clamp(max=schedule.T - 1) + 1',
+        '.clamp(max=schedule.T - 1)', (LOSSES, TRAIN,),
+    ),
+    Mutant(
+        27, 'null never trained', 'train.py',
+        'batch.uniform(DROP) < config.drop',
+        'batch.uniform(DROP) < 0', (TRAIN, AUTOENCODER,),
+    ),
+    Mutant(
+        27, 'drop swapped', 'unet.py',
+        'torch.where(drop, self.null(condition), condition)',
+        'torch.where(drop, condition, self.null(condition))', (UNET, TRAIN, LATENT,),
+    ),
+    Mutant(
+        30, 'time embedding ignores t', 'layers.py',
+        'angle = t[:, None] * omega',
+        'angle = 0 * t[:, None] * omega', (UNET,),
+    ),
+    Mutant(
+        30, 'block ignores embedding', 'layers.py',
+        'h = self.norm2(h) * (1 + scale) + shift',
+        'h = self.norm2(h) + 0 * shift', (UNET,),
+    ),
+    Mutant(
+        31, 'label ignored', 'unet.py',
+        'embedding = embedding + self.embed_label(condition)',
+        'embedding = embedding + 0 * self.embed_label(condition)', (UNET, TRAIN, LATENT,),
+    ),
+    Mutant(
+        31, 'cross attention ignores text', 'unet.py',
+        'return x if self.read is None else self.read(x, context)',
+        'return x if self.read is None else self.read(x, 0 * context)', (UNET, TRAIN, LATENT,),
+    ),
+    Mutant(
+        32, 'mask inverted', 'latent.py',
+        'return draw * z + (1 - draw) * kept',
+        'return (1 - draw) * z + draw * kept', (LATENT,),
+    ),
+    Mutant(
+        32, 'mask inverted pixels', 'latent.py',
+        'mask * self.decode(last.z) + (1 - mask) * x',
+        '(1 - mask) * self.decode(last.z) + mask * x', (LATENT,),
+    ),
+    Mutant(
+        0, 'mask kept not noised', 'latent.py',
+        'kept = diffuse(schedule, z0, s,',
+        'kept = z0 + 0 * diffuse(schedule, z0, s,', (LATENT,),
+    ),
+    Mutant(
+        34, '[0,1] data', 'data.py',
+        'return x.float() * (2 / largest) - 1',
+        'return x.float() / largest', (DATA,),
+    ),
+    Mutant(
+        0, 'kl sign', 'losses.py',
+        '(mean.square() + var - 1 - var.log()) / 2',
+        '(mean.square() + 1 / var - 1 + var.log()) / 2', (LOSSES, TRAIN,),
+    ),
+    Mutant(
+        0, 'kl missing half', 'losses.py',
+        '(mean.square() + var - 1 - var.log()) / 2',
+        '(mean.square() + var - 1 - var.log())', (LOSSES, TRAIN,),
+    ),
+    Mutant(
+        0, 'min-snr for z0 used for all', 'losses.py',
+        'return torch.where(det == signal, one, signal / det), noise / det',
+        'return signal / noise, one', (LOSSES, TRAIN,),
+    ),
+    Mutant(
+        0, 'batch noise not keyed by step', 'fit.py',
+        'return keyed_normal((self.seed, purpose, self.step), self.indices, shape)',
+        'return keyed_normal((self.seed, purpose), self.indices, shape)', (TRAIN,),
+    ),
+    Mutant(
+        0, 'same draws each step', 'latent.py',
+        'next(calls), count',
+        '0, count', (LATENT,),
+    ),
+    Mutant(
+        0, 'global noise', 'latent.py',
+        'noise = keyed_normal((seed, purpose, number), range(count), self.latent_shape)',
+        'noise = torch.randn(count, *self.latent_shape, generator=torch.Generator().manual_seed(seed + 7 * purpose + number))', (LATENT,),
+    ),
+    Mutant(
+        0, 'negative ignored', 'latent.py',
+        'if negative is None else self._condition(negative, count)',
+        'if True else self._condition(negative, count)', (LATENT,),
+    ),
+    Mutant(
+        27, 'null cond as label 0', 'unet.py',
+        'return torch.full_like(condition, self.config.classes)',
+        'return torch.zeros_like(condition)', (UNET, TRAIN, LATENT,),
+    ),
+    Mutant(
+        0, 'strength reversed', 'latent.py',
+        'round(strength * steps)',
+        'round((1 - strength) * steps)', (LATENT,),
+    ),
+    Mutant(
+        0, 'betas float32 on disk', 'latent.py',
+        'tensors["betas"] = self.schedule.beta[1:]',
+        'tensors["betas"] = self.schedule.beta[1:].float().double()', (LATENT,),
+    ),
+    Mutant(
+        0, 'parameterization not stored', 'latent.py',
+        '"parameterization": self.parameterization.name',
+        '"parameterization": "V"', (LATENT,),
+    ),
+    Mutant(
+        0, 'sample var not std', 'autoencoder.py',
+        'return self.decode(q.sample(eps)), q',
+        'return self.decode(q.mean + q.var * eps), q', (AUTOENCODER,),
+    ),
+    Mutant(
+        0, 'scale = std', 'autoencoder.py',
+        'self.scale.fill_(1 / std)',
+        'self.scale.fill_(std)', (AUTOENCODER,),
+    ),
+    Mutant(
+        0, 'ema no warmup', 'ema.py',
+        'min(self.decay, (1 + self.updates) / (10 + self.updates))',
+        'self.decay', (TRAIN,),
+    ),
+    Mutant(
+        0, 'ema buffers', 'ema.py',
+        '            mine.copy_(theirs)',
+        '            pass', (TRAIN,),
+    ),
+    Mutant(
+        0, 'clip off', 'fit.py',
+        'accelerator.clip_grad_norm_(net.parameters(), config.clip)',
+        'None', (TRAIN,),
+    ),
+    Mutant(
+        0, 'level off by one', 'fit.py',
+        '.ceil().long() - 1)',
+        '.floor().long())', (TRAIN,),
+    ),
+    Mutant(
+        0, 'epoch not shuffled', 'fit.py',
+        'generator=seeded(seed, ORDER, epoch)',
+        'generator=seeded(seed, ORDER)', (TRAIN,),
+    ),
+    Mutant(
+        0, 'skip dropped order', 'unet.py',
+        'skip = kept.pop()',
+        'skip = 0 * kept.pop()', (UNET, TRAIN, LATENT,),
+    ),
+    Mutant(
+        0, 'attention scale', 'layers.py',
+        'F.scaled_dot_product_attention(q, self._split(k), self._split(v))',
+        'F.scaled_dot_product_attention(q, self._split(k), self._split(v), scale=1.0)', (UNET,),
+    ),
+    Mutant(
+        0, 'heads mixed', 'layers.py',
+        'h = h.transpose(1, 2).reshape(B, H * W, C)',
+        'h = h.reshape(B, H * W, C)', (UNET,),
+    ),
+    Mutant(
+        0, 'labels shuffled apart', 'data.py',
+        'return LabelledSplit(x[train], labels[train]',
+        'return LabelledSplit(x[train], labels[train].flip(0)', (DATA,),
+    ),
+    Mutant(
+        0, 'frechet no root', 'metrics.py',
+        'torch.linalg.eigvalsh(root_a @ cov_b @ root_a).clamp(min=0).sqrt().sum()',
+        'torch.linalg.eigvalsh(root_a @ cov_b @ root_a).clamp(min=0).sum()', (METRICS,),
+    ),
+    Mutant(
+        0, 'float t unscaled', 'layers.py',
+        't = t.float() * time_scale if t.is_floating_point() else t.float()',
+        't = t.float()', (UNET,),
+    ),
+]  # fmt: skip
