@@ -8,9 +8,7 @@ from pathlib import Path
 from minildm import classifier as judge
 from minildm.checkpoint import CheckpointError
 from minildm.data import digits
-from minildm.recipes import measure_digits, train_digits, write_results
-
-RESULTS = Path(__file__).parents[1] / "data" / "results.json"
+from minildm.recipes import RESULTS, measure_digits, train_digits, write_results
 
 
 def train_digit_classifier(args: argparse.Namespace) -> None:

@@ -45,6 +45,7 @@ DIGITS_DENOISER = DenoiserTraining(
     min_snr=5.0,
 )
 SAMPLES, STEPS, GUIDANCE = 256, 20, 2.0
+RESULTS = Path(__file__).parents[1] / "data" / "results.json"
 
 
 class TrainedDigits(NamedTuple):
@@ -151,7 +152,20 @@ def _band(figures: Sequence[dict]) -> dict:
     }
 
 
-def write_results(section: str, figures: dict, path: str | Path) -> None:
+def read_results(section: str, path: str | Path = RESULTS) -> dict:
+    """The figures under ``section`` of ``data/results.json``, as ``write_results`` put them there.
+
+    Raises FileNotFoundError without the file, ValueError naming the sections for another name.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path} is missing: run python -m minildm measure {section}")
+    results = json.loads(Path(path).read_text(encoding="utf-8"))
+    if section not in results:
+        raise ValueError(f"no section {section!r} in {path}; there are {', '.join(results)}")
+    return results[section]
+
+
+def write_results(section: str, figures: dict, path: str | Path = RESULTS) -> None:
     """Put ``figures`` under ``section`` of a JSON file; other sections stay as they are."""
     path = Path(path)
     results = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

@@ -23,7 +23,7 @@ from minildm.classifier import (
 )
 from minildm.data import digits
 from minildm.fit import Batch, FitConfig
-from minildm.recipes import judge_samples, write_results
+from minildm.recipes import judge_samples, read_results, write_results
 
 
 @pytest.fixture(scope="module")
@@ -148,11 +148,16 @@ def test_results_of_other_sections_are_kept(tmp_path):
     write_results("a", {"x": 1}, path)
     write_results("b", {"y": 2}, path)
     write_results("a", {"x": 3}, path)
+    assert read_results("a", path) == {"x": 3}
+    with pytest.raises(ValueError, match=r"no section 'c'.*a, b"):
+        read_results("c", path)
+    with pytest.raises(FileNotFoundError, match="measure a"):
+        read_results("a", tmp_path / "nowhere.json")
     assert json.loads(path.read_text()) == {"a": {"x": 3}, "b": {"y": 2}}
 
 
 def test_results_of_the_book_meet_its_bar():
-    results = json.loads(command_line.RESULTS.read_text())["digits"]
+    results = read_results("digits")
     assert [run["seed"] for run in results["runs"]] == [0, 1, 2]
     for run in results["runs"]:
         assert run["generated"]["confident_fraction"] >= 0.7

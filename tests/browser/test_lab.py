@@ -165,7 +165,8 @@ def test_a_figure_shows_its_alternative_text_while_you_work(lab, page, tmp_path)
 
 @pytest.mark.skipif(first_page() is None, reason="no chapter yet")
 def test_the_first_chapter_opens_and_runs(lab, page, tmp_path):
-    shutil.copytree(BOOK / "chapters", tmp_path / "book" / "chapters")
+    for folder in ("chapters", "data"):
+        shutil.copytree(BOOK / folder, tmp_path / "book" / folder)
     pictures = open_and_run(page, lab(tmp_path / "book"), seconds=600)
     assert pictures, "a chapter has figures"
     for picture in pictures:
