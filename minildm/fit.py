@@ -5,6 +5,7 @@ noise depend on (seed, step, sample index) only, never on what was drawn before,
 processes that share a batch see the numbers that one would see.
 """
 
+import functools
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -107,8 +108,13 @@ def batch_indices(n: int, batch: int, step: int, seed: int) -> Tensor:
     if per_epoch < 1:
         raise ValueError(f"batch = {batch} is larger than the {n} samples there are; lower it")
     epoch, place = divmod(step, per_epoch)
-    order = torch.randperm(n, generator=seeded(seed, ORDER, epoch))
-    return order[place * batch : (place + 1) * batch]
+    return _shuffled(n, seed, epoch)[place * batch : (place + 1) * batch].clone()
+
+
+@functools.lru_cache(maxsize=2)
+def _shuffled(n: int, seed: int, epoch: int) -> Tensor:
+    """The order of one epoch: drawn once, not at each of its steps."""
+    return torch.randperm(n, generator=seeded(seed, ORDER, epoch))
 
 
 def fit(

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from minildm.metrics import frechet_gaussians, root
 from minildm.samplers import ddim, sample
 
 
@@ -60,12 +61,6 @@ def normal(mean, cov) -> Normal:
 def standard_normal(d: int) -> Normal:
     """N(0, I) in d dimensions: where sampling starts."""
     return Normal(torch.zeros(d, dtype=torch.float64), torch.eye(d, dtype=torch.float64))
-
-
-def root(cov: Tensor) -> Tensor:
-    """The symmetric root R of a covariance, R R = cov: (d, d); also for singular covariances."""
-    variances, axes = torch.linalg.eigh(cov)
-    return (axes * variances.clamp(min=0).sqrt()) @ axes.T
 
 
 # --- the forward process and its exact reverse ---------------------------------------------------
@@ -153,11 +148,7 @@ def wasserstein2(a: Normal, b: Normal) -> float:
     In the units of z: how far points must move to turn one cloud into the other. About 1e-8 is
     rounding. Dowson & Landau 1982 (J. Multivariate Analysis 12, 450).
     """
-    R = root(a.cov)
-    squared = (a.mean - b.mean).square().sum() + torch.trace(
-        a.cov + b.cov - 2 * root(R @ b.cov @ R)
-    )
-    return float(squared.clamp(min=0).sqrt())
+    return frechet_gaussians(*a, *b) ** 0.5
 
 
 def cov_error(a: Normal, truth: Normal) -> float:

@@ -13,12 +13,20 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from minildm.losses import reconstruction_loss
+
 
 class Coverage(NamedTuple):
     """``modes``: share of modes with at least one point near; ``points``: share near a mode."""
 
     modes: float
     points: float
+
+
+def root(cov: Tensor) -> Tensor:
+    """The symmetric root R of a covariance, R R = cov: (d, d); also for singular covariances."""
+    variances, axes = torch.linalg.eigh(cov)
+    return (axes * variances.clamp(min=0).sqrt()) @ axes.T
 
 
 def frechet_gaussians(mean_a: Tensor, cov_a: Tensor, mean_b: Tensor, cov_b: Tensor) -> float:
@@ -29,7 +37,7 @@ def frechet_gaussians(mean_a: Tensor, cov_a: Tensor, mean_b: Tensor, cov_b: Tens
     """
     mean_a, cov_a, mean_b, cov_b = (x.double() for x in (mean_a, cov_a, mean_b, cov_b))
     # tr (A B)^(1/2) = tr (A^(1/2) B A^(1/2))^(1/2), which stays symmetric
-    root_a = _root(cov_a)
+    root_a = root(cov_a)
     inner = torch.linalg.eigvalsh(root_a @ cov_b @ root_a).clamp(min=0).sqrt().sum()
     spread = cov_a.trace() + cov_b.trace() - 2 * inner
     return max(0.0, float((mean_a - mean_b).square().sum() + spread))
@@ -63,12 +71,7 @@ def sliced_wasserstein(a: Tensor, b: Tensor, directions: int = 256, seed: int = 
 
 def psnr(x_hat: Tensor, x: Tensor, span: float = 2.0) -> Tensor:
     """10 log10(span^2 / mean squared error) per image, in dB: (B,). ``span`` is 2 for [-1, 1]."""
-    if x_hat.shape != x.shape:
-        raise ValueError(
-            f"x_hat has shape {tuple(x_hat.shape)} but x has {tuple(x.shape)}; they must be equal"
-        )
-    error = (x_hat - x).square().flatten(1).mean(1)  # (B, C, H, W) -> (B, CHW) -> (B,)
-    return 10 * torch.log10(span**2 / error)
+    return 10 * torch.log10(span**2 / reconstruction_loss(x_hat, x))
 
 
 def mode_coverage(points: Tensor, means: Tensor, std: float, sigmas: float = 3.0) -> Coverage:
@@ -107,8 +110,3 @@ def _check_sets(a: Tensor, b: Tensor) -> None:
             f"give two sets (n, d), (m, d) with n, m > 1; got {tuple(a.shape)}, {tuple(b.shape)}: "
             "flatten images first"
         )
-
-
-def _root(cov: Tensor) -> Tensor:
-    values, axes = torch.linalg.eigh(cov)
-    return (axes * values.clamp(min=0).sqrt()) @ axes.T
