@@ -1,36 +1,55 @@
-"""The book's command line: train and measure its models."""
+"""The book's command line: train models, draw with them, measure them."""
 
 import argparse
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from minildm import classifier as judge
+from minildm import samplers
 from minildm.checkpoint import CheckpointError
+from minildm.cost import cost_lines
 from minildm.data import digits
-from minildm.recipes import RESULTS, measure_digits, train_digits, write_results
+from minildm.download import SOURCES, download
+from minildm.latent import LatentDiffusion
+from minildm.pictures import mosaic
+from minildm.recipes import RESULTS, measure_digits, write_results
+from minildm.registry import RECIPES
+from minildm.settings import override, reseeded
+from minildm.state import LAST_GOOD
+
+SAMPLERS = {name: getattr(samplers, name) for name in ("ddim", "ddpm", "dpmpp_2m", "heun")}
 
 
-def train_digit_classifier(args: argparse.Namespace) -> None:
-    """Train the judge of digits and write it with its held-out figures."""
-    config = judge.ClassifierConfig()
-    config = replace(config, fit=replace(config.fit, seed=args.seed))
-    split = digits()
-    net, _ = judge.train_classifier(config, split.x, split.labels, progress=True)
-    metrics = judge.judge(net, split)
-    judge.save_classifier(net, config, metrics, args.out)
-    print(f"{args.out}: {metrics}")
+def train(args: argparse.Namespace) -> None:
+    """Train a model by its name; --resume goes on after an interruption."""
+    recipe = RECIPES[args.name]
+    config = recipe.config if args.seed is None else reseeded(recipe.config, args.seed)
+    out = recipe.out if args.out is None else args.out
+    out.mkdir(parents=True, exist_ok=True)
+    recipe.train(override(config, args.set), out, True, args.resume)
 
 
-def train_digit_model(args: argparse.Namespace) -> None:
-    """Train the latent diffusion model of chapter 3 and write it."""
-    split = digits()
-    trained = train_digits(split.x, split.labels, args.seed, progress=True)
-    trained.model.save(args.out)
-    print(
-        f"{args.out}: autoencoder {trained.autoencoder_seconds:.0f} s, denoiser "
-        f"{trained.denoiser_seconds:.0f} s"
-    )
+def sample(args: argparse.Namespace) -> None:
+    """Draw images of texts, one row per text, into a picture file."""
+    model = LatentDiffusion.load(args.model)
+    prompts = [prompt for prompt in args.prompt for _ in range(args.count)]
+    options = {name: getattr(args, name) for name in ("steps", "guidance", "seed")}
+    if args.negative is not None:
+        options["negative"] = [args.negative] * len(prompts)
+    x = model.text_to_image(prompts, sampler=SAMPLERS[args.sampler], **options)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    mosaic(x, columns=args.count, width=1.2 * args.count).savefig(args.out, dpi=150)
+    print(f"{args.out}: {len(x)} images; from top to bottom: {'; '.join(args.prompt)}")
+
+
+def show_cost(args: argparse.Namespace) -> None:
+    """Print parameters and operations of each part of a model."""
+    print("\n".join(cost_lines(LatentDiffusion.load(args.model), args.steps)))
+
+
+def fetch(args: argparse.Namespace) -> None:
+    """Fetch a full data set: the only command that uses the network."""
+    print(f"{args.name}: {download(args.name, args.folder)}")
 
 
 def measure_digit_model(args: argparse.Namespace) -> None:
@@ -44,25 +63,61 @@ def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
     top = argparse.ArgumentParser(prog="python -m minildm", description=__doc__)
     verbs = top.add_subparsers(dest="verb", required=True)
-    train = verbs.add_parser("train", help="train a model").add_subparsers(
-        dest="what", required=True
-    )
+    _add_train(verbs.add_parser("train", help="train a model", description=train.__doc__))
+    _add_sample(verbs.add_parser("sample", help="draw images", description=sample.__doc__))
+    cost = verbs.add_parser("cost", help="what a model costs", description=show_cost.__doc__)
+    cost.set_defaults(run=show_cost)
+    cost.add_argument("model", help="a folder, or the name of a model in data/checkpoints")
+    cost.add_argument("--steps", type=int, default=25, help="evaluations per image (25)")
+    get = verbs.add_parser("download", help="fetch a data set", description=fetch.__doc__)
+    get.set_defaults(run=fetch)
+    get.add_argument("name", choices=SOURCES)
+    get.add_argument("--folder", type=Path, help="where to keep it (your cache)")
     measure = verbs.add_parser("measure", help="measure a model; writes data/results.json")
     measure = measure.add_subparsers(dest="what", required=True)
-    commands = [
-        (train, "digit-classifier", train_digit_classifier, judge.HOME),
-        (train, "digits", train_digit_model, Path("outputs/digits")),
-        (measure, "digits", measure_digit_model, RESULTS),
-    ]
-    for verb, name, run, out in commands:
-        command = verb.add_parser(name, help=run.__doc__, description=run.__doc__)
-        command.set_defaults(run=run)
-        command.add_argument("--out", type=Path, default=out, help=f"where to write ({out})")
-        if verb is measure:
-            command.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-        else:
-            command.add_argument("--seed", type=int, default=0)
+    run = measure_digit_model
+    command = measure.add_parser("digits", help=run.__doc__, description=run.__doc__)
+    command.set_defaults(run=run)
+    command.add_argument("--out", type=Path, default=RESULTS, help=f"where to write ({RESULTS})")
+    command.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     return top
+
+
+def _add_train(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(run=train)
+    names = "; ".join(f"{name}: {recipe.train.__doc__}" for name, recipe in RECIPES.items())
+    command.add_argument("name", choices=RECIPES, metavar="NAME", help=names)
+    command.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
+        help="change settings, such as fit.steps=100; a wrong key lists all",
+    )  # fmt: skip
+    command.add_argument("--out", type=Path, help="where to write the model (and its training)")
+    command.add_argument("--seed", type=int, help="sets every seed of the training")
+    command.add_argument(
+        "--resume", nargs="?", const=True, default=False, choices=[LAST_GOOD],
+        help="go on from the newest checkpoint; last-good: pass over damaged ones",
+    )  # fmt: skip
+
+
+def _add_sample(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(run=sample)
+    command.add_argument("prompt", nargs="+", help="what to draw; see minildm/captions.py")
+    command.add_argument("--out", type=Path, default=Path("grid.png"), help="the file (grid.png)")
+    command.add_argument(
+        "--model", default="shapes", help="a folder, or a name in data/checkpoints"
+    )
+    command.add_argument("--count", type=_count, default=4, help="images per text (4)")
+    command.add_argument("--steps", type=int, default=25, help="steps of the sampler (25)")
+    command.add_argument("--sampler", choices=SAMPLERS, default="ddim")
+    command.add_argument("--guidance", type=float, default=2.0, help="1: as trained; 2 by default")
+    command.add_argument("--negative", help="a text to move away from")
+    command.add_argument("--seed", type=int, help="the same seed draws the same images")
+
+
+def _count(text: str) -> int:
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1; got {text}")
+    return int(text)
 
 
 def main(arguments: list[str] | None = None) -> int:

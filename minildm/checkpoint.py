@@ -1,7 +1,8 @@
 """Weights on disk: a folder with ``model.safetensors`` and ``config.json``, never a pickle.
 
 ``config.json`` holds the SHA-256 of the weights, so that a damaged or mixed-up file is noticed.
-Both files are written beside their place and then moved there: a crash leaves the old ones.
+Both files are written beside their place, forced to the disk and then moved there; a crash between
+the two moves is noticed when they are read.
 """
 
 import hashlib
@@ -10,11 +11,13 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
+PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # torch.save, pickle
 
 
 class CheckpointError(Exception):
@@ -25,16 +28,15 @@ def save_checkpoint(folder: str | Path, tensors: Mapping[str, Tensor], config: M
     """Write tensors and a JSON-able config to ``folder`` (created if need be)."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    data = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+    data = save({name: _plain(tensor) for name, tensor in tensors.items()})
     text = json.dumps({**config, "sha256": hashlib.sha256(data).hexdigest()}, indent=2)
-    _replace(folder / WEIGHTS, data)
-    _replace(folder / CONFIG, (text + "\n").encode())
+    replace_files(folder, {WEIGHTS: data, CONFIG: (text + "\n").encode()})
 
 
 def load_checkpoint(folder: str | Path) -> tuple[dict[str, Tensor], dict]:
     """(tensors, config) from ``folder``.
 
-    Raises FileNotFoundError for a missing file, CheckpointError for a damaged one.
+    Raises FileNotFoundError for a missing file, CheckpointError for a damaged one and for a pickle.
     """
     folder = Path(folder)
     for name in (CONFIG, WEIGHTS):
@@ -48,6 +50,11 @@ def load_checkpoint(folder: str | Path) -> tuple[dict[str, Tensor], dict]:
             f"{folder / CONFIG} is not a checkpoint's config ({error!r}); fetch or save it again"
         ) from error
     data = (folder / WEIGHTS).read_bytes()
+    if data.startswith(PICKLES):
+        raise CheckpointError(
+            f"{folder / WEIGHTS} is a pickle (torch.save writes one); it is never read, because "
+            "reading a pickle can run any code: fetch or save the checkpoint as safetensors"
+        )
     if hashlib.sha256(data).hexdigest() != expected:
         raise CheckpointError(
             f"{folder / WEIGHTS} does not belong to its {CONFIG} (other SHA-256): it is damaged or "
@@ -67,7 +74,29 @@ def load_weights(net: nn.Module, tensors: Mapping[str, Tensor], source: str | Pa
         raise CheckpointError(f"{source}: the weights do not fit the config: {error}") from error
 
 
-def _replace(path: Path, data: bytes) -> None:
-    beside = path.with_name(path.name + ".part")
-    beside.write_bytes(data)
-    os.replace(beside, path)
+def replace_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files of ``folder``: all beside their place and on the disk first, then moved there."""
+    for name, data in files.items():
+        with open(folder / f"{name}.part", "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    for name in files:
+        os.replace(folder / f"{name}.part", folder / name)
+    sync_folder(folder)
+
+
+def sync_folder(folder: Path) -> None:
+    """Force a folder's list of names to the disk, where the system can do that (not Windows)."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    """A copy on the CPU: safetensors takes no tensors that share memory, such as tied weights."""
+    return tensor.detach().cpu().clone(memory_format=torch.contiguous_format)

@@ -75,9 +75,12 @@ class DigitClassifier(nn.Module):
 
 
 def train_classifier(
-    config: ClassifierConfig, x: Tensor, labels: Tensor, progress: bool = False
+    config: ClassifierConfig, x: Tensor, labels: Tensor, progress: bool = False, **keep
 ) -> Trained:
-    """Cross-entropy on images (n, 1, 28, 28) with labels (n,), and on pictures of nothing."""
+    """Cross-entropy on images (n, 1, 28, 28) with labels (n,), and on pictures of nothing.
+
+    ``keep``: the options ``folder`` and ``resume`` of ``fit``.
+    """
     net = build(lambda: DigitClassifier(config.width), config.fit.seed)
 
     def loss(model: nn.Module, batch: Batch) -> tuple[Tensor, None]:
@@ -91,8 +94,8 @@ def train_classifier(
         return F.cross_entropy(model(images.to(device)), wanted.to(device), reduction="none"), None
 
     ema = EMA(net, config.fit.ema)
-    history = collect(fit(net, loss, len(x), config.fit, ema), config.fit, "classifier", progress)
-    return Trained(ema.net, history)
+    run = fit(net, loss, len(x), config.fit, ema, settings=asdict(config), **keep)
+    return Trained(ema.net, collect(run, config.fit, "classifier", progress))
 
 
 def jitter(x: Tensor, batch: Batch) -> Tensor:

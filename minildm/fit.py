@@ -1,169 +1,245 @@
 """One training loop for every network of the book.
 
-``fit`` trains any network on any per-sample loss and yields its progress. A step's batch and its
-noise depend on (seed, step, sample index) only, never on what was drawn before, so that two
-processes that share a batch see the numbers that one would see.
+``fit`` trains any network on any per-sample loss and yields its progress. With a folder it leaves
+checkpoints, from which it goes on bit for bit; on several processes it gives what one would give.
 """
 
-import functools
-import json
-import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from time import perf_counter
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
+from minildm.accelerator import accelerated, unprepare
+from minildm.batches import DROP, NOISE, TIME, Batch, FitConfig, Loss, batch_indices
+from minildm.checkpoint import load_weights
 from minildm.ema import EMA
-from minildm.noise import keyed_normal, keyed_uniform, seeded
+from minildm.muon import Muon
+from minildm.progress import Log, Progress, collect, summary, write_history
+from minildm.randomness import Randomness
+from minildm.state import Keeper
 
-LEVELS = 10  # the loss is logged for each tenth of the time range
-ORDER, TIME, NOISE, DROP = range(4)  # what a key is used for: no two uses share numbers
-
-
-@dataclass(frozen=True)
-class FitConfig:
-    """How long and how fast to train. Raises ValueError for values that make no sense.
-
-    steps         optimiser steps: a fixed number, so that a run can be repeated
-    batch         samples per step, over all processes
-    lr            peak learning rate, reached after ``warmup`` steps, then a cosine down to 0
-    weight_decay  of AdamW (arXiv 1711.05101)
-    clip          largest norm of the gradient
-    ema           decay of the running average of the weights
-    precision     "no", "bf16" or "fp16" (mixed precision; on a CPU "no" is the fastest)
-    device        "auto" (CUDA or MPS where there is one) or "cpu"
-    log_every     steps per progress record
-    """
-
-    steps: int = 1000
-    batch: int = 128
-    lr: float = 1e-3
-    warmup: int = 20
-    weight_decay: float = 0.01
-    clip: float = 1.0
-    ema: float = 0.98
-    seed: int = 0
-    precision: str = "no"
-    device: str = "auto"
-    log_every: int = 25
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "batch", "log_every", "lr", "clip"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive; got {getattr(self, name)}")
-        for name, allowed in (("precision", ("no", "bf16", "fp16")), ("device", ("auto", "cpu"))):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} must be one of {allowed}; got {getattr(self, name)!r}")
-
-    def lr_at(self, step: int) -> float:
-        """The learning rate of step 0, 1, ..: a linear warm-up times a cosine down to 0."""
-        warm = min(1.0, (step + 1) / max(1, self.warmup))
-        return self.lr * warm * (1 + math.cos(math.pi * step / self.steps)) / 2
-
-
-class Progress(NamedTuple):
-    """Means over the steps since the last record.
-
-    ``by_level[i]`` is the loss for times in the i-th tenth of (0, T]; NaN where none was drawn,
-    empty for a loss that knows no time.
-    """
-
-    step: int
-    loss: float
-    lr: float
-    by_level: tuple[float, ...] = ()
-
-
-class Batch(NamedTuple):
-    """The samples of one step. Seed, step and sample index are the key of all its noise."""
-
-    seed: int
-    step: int
-    indices: Tensor
-
-    def uniform(self, purpose: int) -> Tensor:
-        """Uniform numbers in [0, 1): float64 (B,)."""
-        return keyed_uniform((self.seed, purpose, self.step), self.indices)
-
-    def normal(self, shape: Sequence[int], purpose: int = NOISE) -> Tensor:
-        """Standard normal noise: float32 (B, *shape)."""
-        return keyed_normal((self.seed, purpose, self.step), self.indices, shape)
-
-
-Loss = Callable[[nn.Module, Batch], tuple[Tensor, Tensor | None]]
-
-
-def batch_indices(n: int, batch: int, step: int, seed: int) -> Tensor:
-    """The samples of one step, int64 (batch,): each epoch is another shuffle of 0..n-1.
-
-    Depends on its arguments only. The n mod batch samples left at an epoch's end are skipped.
-    Raises ValueError if a batch is larger than the data.
-    """
-    per_epoch = n // batch
-    if per_epoch < 1:
-        raise ValueError(f"batch = {batch} is larger than the {n} samples there are; lower it")
-    epoch, place = divmod(step, per_epoch)
-    return _shuffled(n, seed, epoch)[place * batch : (place + 1) * batch].clone()
-
-
-@functools.lru_cache(maxsize=2)
-def _shuffled(n: int, seed: int, epoch: int) -> Tensor:
-    """The order of one epoch: drawn once, not at each of its steps."""
-    return torch.randperm(n, generator=seeded(seed, ORDER, epoch))
+__all__ = [
+    "DROP", "NOISE", "TIME", "Batch", "FitConfig", "Loss", "Progress", "batch_indices", "build",
+    "collect", "fit", "write_history",
+]  # fmt: skip
 
 
 def fit(
-    net: nn.Module, loss: Loss, n: int, config: FitConfig, ema: EMA | None = None
+    net: nn.Module,
+    loss: Loss,
+    n: int,
+    config: FitConfig,
+    ema: EMA | None = None,
+    folder: str | Path | None = None,
+    resume: bool | str = False,
+    settings: Mapping | None = None,
+    every_save: Callable[[nn.Module, int], None] | None = None,
 ) -> Iterator[Progress]:
     """Train ``net`` on n samples; yields Progress every ``log_every`` steps and after the last.
 
     ``loss(net, batch) -> (losses, level)``: losses (B,), level (B,) in (0, 1] or None.
     The network is trained in place; ``ema.net`` follows it. Nothing happens until iterated.
+
+    folder      where checkpoints and metrics.jsonl go (see state.py); None: nowhere
+    resume      True: go on from the newest checkpoint, if there is one; "last-good": pass over
+                damaged ones. The records up to there are yielded again, from the file
+    settings    what else (JSON-able) must be the same when the training goes on
+    every_save  called as ``every_save(net, step)`` with the average, or the network itself, in
+                evaluation mode, each ``save_every`` steps; its random numbers do not matter
+
+    Raises ValueError and CheckpointError as ``Keeper.find`` does.
     """
-    accelerator = Accelerator(mixed_precision=config.precision, cpu=config.device == "cpu")
-    device = accelerator.device
-    net.to(device).train()
+    with accelerated(config.precision, config.device) as accelerator:
+        training = _Training(accelerator, net, loss, n, config, ema)
+        keeper = None
+        try:
+            if folder is not None:
+                keeper = Keeper(folder, training.settings(settings), accelerator.is_main_process)
+                yield from training.begin(keeper, resume)
+            while training.step < config.steps:
+                training.advance()
+                last = training.step == config.steps
+                record = training.record() if last or not training.step % config.log_every else None
+                if keeper and record:
+                    keeper.log(record)
+                if last or not training.step % config.save_every:
+                    if keeper:
+                        keeper.save(training.step, *training.state())
+                    if every_save:
+                        training.show(every_save)
+                if record:
+                    yield record
+        finally:
+            unprepare(net)
+
+
+class _Training:
+    """The state of a training, and one step of it."""
+
+    def __init__(
+        self, accelerator: Accelerator, net: nn.Module, loss: Loss, n: int, config: FitConfig,
+        ema: EMA | None,
+    ) -> None:  # fmt: skip
+        self.accelerator, self.net, self.loss, self.n = accelerator, net, loss, n
+        self.config, self.ema = config, ema
+        self.world, self.rank = accelerator.num_processes, accelerator.process_index
+        if config.batch < self.world * config.accumulate:
+            raise ValueError(
+                f"batch = {config.batch} cannot be split over {self.world} processes with "
+                f"accumulate = {config.accumulate}; each part needs a sample"
+            )
+        net.to(accelerator.device).train()
+        if ema is not None:
+            ema.net.to(accelerator.device)
+        self.optimizer = _optimizer(net, config, accelerator.device)
+        self.model, self.prepared = accelerator.prepare(net, self.optimizer)
+        self.randomness = Randomness(accelerator.device, config.seed, self.rank)
+        self.step, self.seconds, self.log = 0, 0.0, Log()
+        self.logged = (0, 0.0)  # step and seconds of the last record
+
+    def settings(self, more: Mapping | None) -> dict:
+        """Everything that must be the same when the training goes on."""
+        run = {"samples": self.n, "processes": self.world, "averaged": self.ema is not None}
+        return {**(more or {}), "fit": asdict(self.config), **run}
+
+    def advance(self) -> None:
+        """One optimiser step."""
+        start = perf_counter()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.lr_at(self.step)
+        indices = batch_indices(self.n, self.config.batch, self.step, self.config.seed)
+        mine = indices[self.rank :: self.world]
+        *parts, last = mine.tensor_split(self.config.accumulate)
+        with self.randomness:
+            with self.accelerator.no_sync(self.model):  # the last part exchanges all gradients
+                for part in parts:
+                    self._backward(part)
+            self._backward(last)
+        norm = self.accelerator.clip_grad_norm_(self.net.parameters(), self.config.clip)
+        self.log.norms.append(norm.detach().reshape(1))  # () -> (1,)
+        self.prepared.step()
+        self.prepared.zero_grad()
+        if self.ema is not None:
+            self.ema.update(self.net)
+        self.step += 1
+        self.seconds += perf_counter() - start
+
+    def _backward(self, indices: Tensor) -> None:
+        """Add the gradient of this part's share of the mean over the whole batch."""
+        with self.accelerator.autocast():
+            batch = Batch(self.config.seed, self.step, indices)
+            losses, level = self.loss(self.model, batch)
+        if losses.shape != (len(indices),):
+            raise ValueError(
+                f"the loss must return one value per sample, ({len(indices)},); got "
+                f"{tuple(losses.shape)}: take the mean over each sample's own elements"
+            )
+        # Gradients of several processes are averaged, so each one counts ``world`` times.
+        self.accelerator.backward(losses.sum() / (self.config.batch / self.world))
+        self.log.add(losses, level)
+
+    def record(self) -> Progress:
+        """The means since the last record, over all processes."""
+        start = perf_counter()
+        log = self._gathered_log()  # waits for the device
+        self.seconds += perf_counter() - start
+        step, seconds = self.logged
+        rate = (self.step - step) * self.config.batch / (self.seconds - seconds)
+        self.logged, self.log = (self.step, self.seconds), Log()
+        return summary(log, self.step, self.config.lr_at(self.step - 1), self.seconds, rate)
+
+    def show(self, every_save: Callable[[nn.Module, int], None]) -> None:
+        """Let the main process look at the averaged network."""
+        net = self.net if self.ema is None else self.ema.net
+        if self.accelerator.is_main_process:
+            every_save(net.eval(), self.step)
+        self.net.train()
+        self.accelerator.wait_for_everyone()
+
+    # --- to disk and back ------------------------------------------------------------------------
+
+    def begin(self, keeper: Keeper, resume: bool | str) -> list[Progress]:
+        """Go on from the keeper's checkpoint, if there is one; returns the records up to there."""
+        found = keeper.find(resume)
+        self.accelerator.wait_for_everyone()  # nobody tidies up while another process reads
+        if found is not None:
+            self._restore(*found)
+        return keeper.tidy(self.step, found[2]["refused"] if found else [])
+
+    def state(self) -> tuple[dict[str, Tensor], dict]:
+        """(tensors, JSON-able rest): all that the next steps depend on."""
+        tensors = {f"net.{name}": value for name, value in self.net.state_dict().items()}
+        if self.ema is not None:
+            tensors |= {f"ema.{name}": v for name, v in self.ema.net.state_dict().items()}
+        for i, values in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{i}.{name}": torch.as_tensor(v) for name, v in values.items()}
+        tensors |= {f"log.{name}": value for name, value in self._gathered_log().items()}
+        scaler = self.accelerator.scaler
+        return tensors, {
+            "seconds": self.seconds,
+            "logged": self.logged,
+            "ema_updates": None if self.ema is None else self.ema.updates,
+            "scaler": None if scaler is None else scaler.state_dict(),
+            "randomness": self._gathered([self.randomness.state()]),
+        }
+
+    def _restore(self, place: Path, tensors: Mapping[str, Tensor], info: Mapping) -> None:
+        load_weights(self.net, _under("net.", tensors), place)
+        if self.ema is not None:
+            load_weights(self.ema.net, _under("ema.", tensors), place)
+            self.ema.updates = info["ema_updates"]
+        _restore_optimizer(self.optimizer, _under("optimizer.", tensors))
+        self.randomness.continue_from(info["randomness"][self.rank])
+        if info["scaler"] is not None:
+            self.accelerator.scaler.load_state_dict(info["scaler"])
+        self.step, self.seconds, self.logged = info["step"], info["seconds"], info["logged"]
+        if self.accelerator.is_main_process:  # it holds what all processes have noted
+            for name, values in _under("log.", tensors).items():
+                getattr(self.log, name).append(values)
+
+    def _gathered_log(self) -> dict[str, Tensor]:
+        logs = self._gathered([self.log.tensors()])
+        names = {name: None for log in logs for name in log}  # a set that keeps the order
+        return {name: torch.cat([log[name] for log in logs if name in log]) for name in names}
+
+    def _gathered(self, mine: list) -> list:
+        return gather_object(mine) if self.world > 1 else mine
+
+
+def _optimizer(net: nn.Module, config: FitConfig, device: torch.device) -> torch.optim.Optimizer:
+    if config.optimizer == "muon":
+        return Muon(net, config.lr, weight_decay=config.weight_decay)
     fused = device.type in ("cpu", "cuda")
-    optimizer = torch.optim.AdamW(
+    return torch.optim.AdamW(
         net.parameters(), config.lr, (0.9, 0.99), weight_decay=config.weight_decay, fused=fused
     )
-    model, optimizer = accelerator.prepare(net, optimizer)
-    if ema is not None:
-        ema.net.to(device)
-    log = []
-    for step in range(config.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = config.lr_at(step)
-        indices = batch_indices(n, config.batch, step, config.seed)
-        mine = indices[accelerator.process_index :: accelerator.num_processes]
-        with accelerator.autocast():
-            losses, level = loss(model, Batch(config.seed, step, mine))
-        accelerator.backward(losses.mean())
-        accelerator.clip_grad_norm_(net.parameters(), config.clip)
-        optimizer.step()
-        optimizer.zero_grad()
-        if ema is not None:
-            ema.update(net)
-        log.append((losses.detach(), level))
-        if (step + 1) % config.log_every == 0 or step + 1 == config.steps:
-            yield _summary(step + 1, config.lr_at(step), log)
-            log = []
 
 
-def _summary(step: int, lr: float, log: list) -> Progress:
-    losses = torch.cat([losses for losses, _ in log]).float().cpu()
-    mean = float(losses.mean())
-    if log[0][1] is None:
-        return Progress(step, mean, lr)
-    level = torch.cat([level for _, level in log])
-    place = ((level * LEVELS).ceil().long() - 1).clamp(0, LEVELS - 1)
-    by_level = tuple(float(losses[place == i].mean()) for i in range(LEVELS))
-    return Progress(step, mean, lr, by_level)
+def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Put back moments named "index.kind", in the memory layout of their parameters.
+
+    The layout matters: sums run over memory, and another order rounds differently.
+    """
+    parameters = list(itertools.chain(*(group["params"] for group in optimizer.param_groups)))
+    state: dict[int, dict] = {}
+    for name, value in tensors.items():
+        index, kind = name.split(".", 1)
+        like = parameters[int(index)]
+        if value.shape == like.shape:
+            value = torch.empty_like(like, dtype=value.dtype, requires_grad=False).copy_(value)
+        state.setdefault(int(index), {})[kind] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def build(make: Callable[[], nn.Module], seed: int) -> nn.Module:
@@ -171,23 +247,3 @@ def build(make: Callable[[], nn.Module], seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return make()
-
-
-def collect(run: Iterator[Progress], config: FitConfig, name: str, show: bool) -> list[Progress]:
-    """Run ``fit`` to its end; returns its records, with a tqdm bar if ``show``."""
-    history = []
-    with tqdm(total=config.steps, desc=name, unit="step", disable=not show) as bar:
-        for record in run:
-            history.append(record)
-            bar.set_postfix(loss=f"{record.loss:.4f}")
-            bar.update(record.step - bar.n)
-    return history
-
-
-def write_history(history: Sequence[Progress], path: str | Path) -> None:
-    """Write one JSON object per line and record; NaN (no sample at that level) becomes null."""
-    lines = []
-    for record in history:
-        levels = [None if math.isnan(v) else v for v in record.by_level]
-        lines.append(json.dumps({**record._asdict(), "by_level": levels}))
-    Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")

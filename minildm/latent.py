@@ -9,7 +9,6 @@ Rombach et al. 2022 (arXiv 2112.10752).
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -17,16 +16,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minildm import predict
 from minildm import schedule as schedules
-from minildm.autoencoder import Autoencoder, AutoencoderConfig
-from minildm.checkpoint import CheckpointError, load_checkpoint, load_weights, save_checkpoint
+from minildm.autoencoder import Autoencoder
+from minildm.checkpoint import load_weights
 from minildm.denoise import Denoiser, guided, network_denoiser
+from minildm.model_file import read_model, write_model
 from minildm.noise import keyed_normal
 from minildm.predict import Parameterization, V
 from minildm.process import diffuse
 from minildm.samplers import Snapshot, ddim, sample
-from minildm.unet import UNet, UNetConfig
+from minildm.text import TextUNet
+from minildm.unet import UNet
 
 START, DRAW, REPLACE = range(20, 23)  # what a key of noise is used for
 
@@ -34,7 +34,12 @@ START, DRAW, REPLACE = range(20, 23)  # what a key of noise is used for
 class LatentDiffusion(nn.Module):
     """A model that draws images. ``latent_size``: (h, w) of its latents.
 
-    ``generate``, ``image_to_image``, ``inpaint`` and ``interpolate`` share these options:
+    A condition is what the network was trained with: class labels (B,); or texts, for a
+    ``TextUNet``: a list of strings, or token numbers (B, L); one label or one string is for all
+    images. None, or the text "", is no condition.
+
+    ``generate``, ``text_to_image``, ``image_to_image``, ``inpaint`` and ``interpolate`` share
+    these options:
 
     steps     steps of the sampler, spread evenly over 1..T
     sampler   a step of samplers.py: ddim, heun, dpmpp_2m, ddpm, or a partial of one
@@ -46,7 +51,7 @@ class LatentDiffusion(nn.Module):
     def __init__(
         self,
         autoencoder: Autoencoder,
-        network: UNet,
+        network: UNet | TextUNet,
         schedule: Callable,
         latent_size: Sequence[int],
         parameterization: Parameterization = V,
@@ -103,11 +108,21 @@ class LatentDiffusion(nn.Module):
             generate(condition, *, steps=25, sampler=ddim, guidance=2.0, negative=None, seed=None,
                      z_T=None, count=None)
 
-        ``condition``: labels (B,), as a tensor or a list; None: unconditional, ``count`` images.
+        ``condition``: None or one for all: ``count`` images.
         ``z_T`` (B, c, h, w): the noise to start from, instead of the seed's.
         """
         *_, last = self.walk(condition, **options)
         return self.decode(last.z)
+
+    def text_to_image(self, prompts: str | Sequence[str], **options) -> Tensor:
+        """``generate`` for texts: one image (C, H, W) in [-1, 1] for each prompt.
+
+        Raises ValueError for a model without text, and for a prompt outside its grammar: the error
+        names the vocabulary and the nearest words.
+        """
+        if not isinstance(self.network, TextUNet):
+            raise ValueError("this model does not read text: use generate with its own condition")
+        return self.generate(prompts, **options)
 
     def image_to_image(
         self, x: Tensor, condition, strength: float = 0.6, *, steps: int = 25,
@@ -155,7 +170,7 @@ class LatentDiffusion(nn.Module):
     def interpolate(self, a: int, b: int, n: int, condition=None, **options) -> Tensor:
         """n images (n, C, H, W) on the way from the noise of seed ``a`` to that of seed ``b``.
 
-        ``condition``: one label for all. The path is an arc, cos(u) z_a + sin(u) z_b, because a
+        ``condition``: one for all. The path is an arc, cos(u) z_a + sin(u) z_b, because a
         straight line would leave the radius that noise has: Song et al. 2021 (arXiv 2010.02502),
         section 5.3. Exact ends: the first image is generate([condition], seed=a)[0].
         """
@@ -168,47 +183,25 @@ class LatentDiffusion(nn.Module):
         labels = None if condition is None else [condition] * n
         return self.generate(labels, z_T=z_T, seed=a, **options)
 
-    def save(self, folder: str | Path) -> None:
-        """Write model.safetensors and config.json; ``load`` gives the same model, bit for bit."""
-        tensors = dict(self.state_dict())
-        name = type(self.schedule).__name__
-        if name == "DiscreteSchedule":
-            tensors["betas"] = self.schedule.beta[1:]
-        config = {
-            "model": "LatentDiffusion",
-            "autoencoder": asdict(self.autoencoder.config),
-            "network": asdict(self.network.config),
-            "schedule": name,
-            "latent_size": self.latent_shape[1:],
-            "parameterization": self.parameterization.name,
-        }
-        save_checkpoint(folder, tensors, config)
+    def save(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
+        """Write model.safetensors and config.json; ``load`` gives the same model, bit for bit.
+
+        ``dtype``: torch.float16 makes the file half as large; weights are rounded to 11 bits.
+        """
+        write_model(folder, self, dtype)
 
     @classmethod
     def load(cls, folder: str | Path) -> "LatentDiffusion":
-        """The model in ``folder``. FileNotFoundError if missing, CheckpointError if damaged."""
-        tensors, config = load_checkpoint(folder)
-        betas = tensors.pop("betas", None)
-        try:
-            make_schedule = {
-                "DiscreteSchedule": lambda: schedules.DiscreteSchedule(betas),
-                "CosineSchedule": schedules.CosineSchedule,
-                "FlowSchedule": schedules.FlowSchedule,
-            }[config["schedule"]]
-            model = cls(
-                Autoencoder(AutoencoderConfig(**config["autoencoder"])),
-                UNet(UNetConfig(**config["network"])),
-                make_schedule(),
-                config["latent_size"],
-                getattr(predict, config["parameterization"]),
-            )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise CheckpointError(
-                f"{folder}/config.json describes no LatentDiffusion ({error!r}); save it again"
-            ) from error
-        load_weights(model, tensors, folder)
+        """The model in ``folder``, or the one of that name in data/checkpoints.
+
+        Raises FileNotFoundError if there is none, CheckpointError if it is damaged.
+        """
+        arguments, tensors, place = read_model(folder)
+        model = cls(*arguments)
+        load_weights(model, tensors, place)
         return model
 
+    @torch.no_grad()
     def _denoiser(self, condition, negative, guidance: float, count: int) -> Denoiser:
         """The network as a denoiser, guided from ``negative`` (or null) towards ``condition``."""
         read = partial(network_denoiser, self.network, self.schedule, self.parameterization)
@@ -219,6 +212,13 @@ class LatentDiffusion(nn.Module):
         return guided(read(towards), read(away), guidance)
 
     def _condition(self, condition, count: int) -> Tensor:
+        """The condition as the network takes it, (count, ..); texts are encoded, once."""
+        if _is_text(condition):
+            if not isinstance(self.network, TextUNet):
+                raise ValueError(f"this model does not read text; got {condition!r}")
+            one = isinstance(condition, str)
+            tokens = self.network.tokens(condition)  # (1 or count, L)
+            condition = tokens[0].expand(count, -1) if one else tokens
         condition = torch.as_tensor(condition).to(self.device)
         if condition.dim() == 0:
             condition = condition.expand(count)
@@ -226,6 +226,8 @@ class LatentDiffusion(nn.Module):
             raise ValueError(
                 f"condition has {len(condition)} entries for {count} images; give one each"
             )
+        if isinstance(self.network, TextUNet) and not condition.is_floating_point():
+            condition = self.network.encode(condition)  # (count, L, dim)
         return condition
 
     def _keyed(self, sampler: Callable, seed: int, count: int) -> Callable:
@@ -248,9 +250,15 @@ def _seed(seed: int | None) -> int:
 def _count(condition, z_T: Tensor | None, count: int | None) -> int:
     """How many images: as many as conditions or noises there are, else ``count``, else 1."""
     for given in (z_T, condition):
-        if given is not None and torch.as_tensor(given).dim() > 0:
+        if isinstance(given, list | tuple) or getattr(given, "ndim", 0) > 0:
             return len(given)
     return 1 if count is None else count
+
+
+def _is_text(condition) -> bool:
+    if isinstance(condition, list | tuple):
+        return bool(condition) and isinstance(condition[0], str)
+    return isinstance(condition, str)
 
 
 def _check_mask(mask: Tensor, x: Tensor) -> None:

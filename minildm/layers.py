@@ -29,6 +29,14 @@ def zero_(layer: nn.Module) -> nn.Module:
     return layer
 
 
+def masked_mean(vectors: Tensor, mask: Tensor | None) -> Tensor:
+    """Mean of vectors (B, L, C) over the L where mask (B, L) is True; None: all -> (B, C)."""
+    if mask is None:
+        return vectors.mean(dim=1)
+    share = mask.to(vectors.dtype) / mask.sum(dim=1, keepdim=True)  # (B, L), rows sum to 1
+    return (share[:, None] @ vectors)[:, 0]  # (B, 1, L) (B, L, C) -> (B, C)
+
+
 class ResidualBlock(nn.Module):
     """x + conv(silu(norm(conv(silu(norm(x)))) scaled and shifted by the embedding))."""
 
@@ -60,12 +68,16 @@ class Attention(nn.Module):
         self.key_value = nn.Linear(context_dim or channels, 2 * channels, bias=False)
         self.out = zero_(nn.Linear(channels, channels))
 
-    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, context: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        """x (B, C, H, W), context (B, L, context_dim), mask (B, L) bool: which of L may be read."""
         B, C, H, W = x.shape
         tokens = self.norm(x).flatten(2).transpose(1, 2)  # (B, H·W, C)
         q = self._split(self.query(tokens))  # (B, heads, H·W, C/heads)
         k, v = self.key_value(tokens if context is None else context).chunk(2, dim=-1)
-        h = F.scaled_dot_product_attention(q, self._split(k), self._split(v))
+        allowed = None if mask is None else mask[:, None, None]  # (B, 1, 1, L)
+        h = F.scaled_dot_product_attention(q, self._split(k), self._split(v), allowed)
         h = h.transpose(1, 2).reshape(B, H * W, C)  # (B, H·W, C): heads side by side again
         return x + self.out(h).transpose(1, 2).reshape(B, C, H, W)  # (B, C, H, W)
 

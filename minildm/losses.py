@@ -95,18 +95,32 @@ def snr_weight(schedule: Callable, t: Tensor, parameterization: Parameterization
 
 
 def min_snr_weight(
-    schedule: Callable, t: Tensor, parameterization: Parameterization, gamma: float = 5.0
+    schedule: Callable,
+    t: Tensor,
+    parameterization: Parameterization,
+    gamma: float = 5.0,
+    floor: float = 0.0,
 ) -> Tensor:
-    """min(SNR_t, gamma) times the error of z0, float64 (B,).
+    """min(SNR_t, gamma) + floor, times the error of z0: float64 (B,).
 
-    In terms of the network's output: min(SNR, gamma) for Z0, min(SNR, gamma) / SNR for EPS and
-    min(SNR, gamma) / (SNR + 1) for V. Hang et al. 2023 (arXiv 2303.09556), section 3.4.
-    Raises ValueError unless gamma > 0.
+    In terms of the network's output, with m = min(SNR, gamma) + floor: m for Z0, m / SNR for EPS
+    and m / (SNR + 1) for V. Hang et al. 2023 (arXiv 2303.09556), section 3.4, has no floor: where
+    there is almost only noise, its weight vanishes, and with it what is decided there, such as
+    which object stands where. ``floor`` = 1 weighs those times like the plain error of v.
+    Raises ValueError unless gamma > 0 and floor >= 0, and where the floor would weigh infinitely:
+    EPS at zero SNR.
     """
     if not gamma > 0:
         raise ValueError(f"gamma must be positive; got {gamma}: the paper uses 5")
+    if not floor >= 0:
+        raise ValueError(f"floor must not be negative; got {floor}: 0 is none")
     signal_share, noise_share = _shares(schedule, t, parameterization)
-    return torch.minimum(signal_share.square(), gamma * noise_share.square())
+    weight = torch.minimum(signal_share.square(), gamma * noise_share.square())
+    if floor == 0:
+        return weight
+    if not noise_share.isfinite().all():
+        raise ValueError("EPS says nothing of z0 at zero SNR: use floor = 0, or V")
+    return weight + floor * noise_share.square()
 
 
 def _shares(schedule, t: Tensor, parameterization: Parameterization) -> tuple[Tensor, Tensor]:

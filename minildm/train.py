@@ -1,19 +1,29 @@
 """Training the two networks of a latent diffusion model.
 
     train_autoencoder  image -> latent -> image, KL-regularised; then measures the latent scale
+    encode_all         the latents of all images, computed once
     train_denoiser     predicts v (or eps, z0, flow) from noisy latents
+    train_both         the three of them, one after another
 
-Both run the loop of fit.py and return the averaged weights.
+The trainings run the loop of fit.py and return the averaged weights. Data is a tensor (n, ..) or
+anything with a length n that gives a tensor for int64 indices: ``x[indices]``. ``keep`` stands for
+the options ``folder``, ``resume`` and ``every_save`` of ``fit``.
 """
 
+import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from minildm import predict
+from minildm.accelerator import is_main_process
 from minildm.autoencoder import Autoencoder, AutoencoderConfig
+from minildm.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from minildm.ema import EMA
 from minildm.fit import DROP, TIME, Batch, FitConfig, Progress, build, collect, fit
 from minildm.losses import (
@@ -23,7 +33,8 @@ from minildm.losses import (
     random_times,
     reconstruction_loss,
 )
-from minildm.unet import UNet, UNetConfig
+from minildm.text import TextUNetConfig, build_network
+from minildm.unet import UNetConfig
 
 
 @dataclass(frozen=True)
@@ -42,13 +53,15 @@ class DenoiserTraining:
     drop              share of samples that see the null condition (classifier-free guidance)
     parameterization  "V", "EPS", "Z0" or "FLOW"
     min_snr           gamma of the min-SNR weight; None weighs all times equally
+    snr_floor         floor of the min-SNR weight
     """
 
-    model: UNetConfig = field(default_factory=UNetConfig)
+    model: UNetConfig | TextUNetConfig = field(default_factory=UNetConfig)
     fit: FitConfig = field(default_factory=FitConfig)
     drop: float = 0.1
     parameterization: str = "V"
     min_snr: float | None = None
+    snr_floor: float = 0.0
 
     def __post_init__(self) -> None:
         if self.parameterization not in ("V", "EPS", "Z0", "FLOW"):
@@ -66,28 +79,30 @@ class Trained(NamedTuple):
     history: list[Progress]
 
 
-def train_autoencoder(config: AutoencoderTraining, x: Tensor, progress: bool = False) -> Trained:
+def train_autoencoder(
+    config: AutoencoderTraining, x: Tensor, progress: bool = False, **keep
+) -> Trained:
     """Minimise reconstruction + kl KL on images x (n, C, H, W) in [-1, 1]; measures the scale.
 
     LDM (arXiv 2112.10752), section 3.1, without the adversarial and perceptual terms.
     """
-    if x.min() < -1 or x.max() > 1:
+    few = x if isinstance(x, Tensor) else x[torch.arange(min(len(x), 2000))]
+    if few.min() < -1 or few.max() > 1:
         raise ValueError(
-            f"x must be in [-1, 1]; got {float(x.min()):.3g}..{float(x.max()):.3g}: use 2 x - 1 "
-            "for images in [0, 1]"
+            f"x must be in [-1, 1]; got {float(few.min()):.3g}..{float(few.max()):.3g}: use "
+            "2 x - 1 for images in [0, 1]"
         )
     net = build(lambda: Autoencoder(config.model), config.fit.seed)
-    shape = net.latent_shape(x.shape[-2:])
+    shape = net.latent_shape(few.shape[-2:])
 
     def loss(model: nn.Module, batch: Batch) -> tuple[Tensor, None]:
         part = x[batch.indices].to(net.scale.device)
         x_hat, q = model(part, batch.normal(shape).to(part))
         return reconstruction_loss(x_hat, part) + config.kl * kl_loss(q), None
 
-    ema = EMA(net, config.fit.ema)
-    history = collect(fit(net, loss, len(x), config.fit, ema), config.fit, "autoencoder", progress)
-    ema.net.measure_scale(x)
-    return Trained(ema.net, history)
+    trained = _train(net, loss, len(x), config, "autoencoder", progress, **keep)
+    trained.net.measure_scale(few)
+    return trained
 
 
 def train_denoiser(
@@ -96,33 +111,117 @@ def train_denoiser(
     z0: Tensor,
     condition: Tensor | None = None,
     progress: bool = False,
+    **keep,
 ) -> Trained:
     """Minimise the diffusion loss on scaled latents z0 (n, c, h, w), encoded once by the caller.
 
     ``condition``: one entry per sample, of the kind that ``config.model`` names; a share ``drop``
     of each batch sees the null condition instead. The history has the loss by noise level.
     """
-    net = build(lambda: UNet(config.model), config.fit.seed)
-    parameterization = getattr(predict, config.parameterization)
+    net = build(lambda: build_network(config.model), config.fit.seed)
+    loss = denoiser_loss(config, schedule, z0, condition)
+    more = {"schedule": _name_of(schedule)}
+    return _train(net, loss, len(z0), config, "denoiser", progress, more, **keep)
 
-    def weight(*args) -> Tensor:
-        return min_snr_weight(*args, gamma=config.min_snr)
+
+def denoiser_loss(
+    config: DenoiserTraining, schedule: Callable, z0: Tensor, condition: Tensor | None
+) -> Callable[[nn.Module, Batch], tuple[Tensor, Tensor]]:
+    """The loss of ``train_denoiser``, as ``fit`` takes it: losses (B,) and levels t / T (B,)."""
+    parameterization = getattr(predict, config.parameterization)
+    weight = None
+    if config.min_snr is not None:
+        weight = partial(min_snr_weight, gamma=config.min_snr, floor=config.snr_floor)
 
     def loss(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-        device = next(net.parameters()).device
+        device = next(model.parameters()).device
         t = random_times(schedule, batch.uniform(TIME))
+        clean = z0[batch.indices].to(device)
         losses = diffusion_loss(
             lambda z_t, t, c: model(z_t, t, c, batch.uniform(DROP) < config.drop),
             schedule,
-            z0[batch.indices].to(device),
+            clean,
             None if condition is None else condition[batch.indices].to(device),
             parameterization=parameterization,
             t=t,
-            eps=batch.normal(z0.shape[1:]).to(device, z0.dtype),
-            weight=weight if config.min_snr else None,
+            eps=batch.normal(clean.shape[1:]).to(clean),
+            weight=weight,
         )
         return losses, t / schedule.T
 
+    return loss
+
+
+@torch.no_grad()
+def encode_all(
+    autoencoder: Autoencoder, x: Tensor, cache: str | Path | None = None, batch: int = 500
+) -> Tensor:
+    """Scaled mean latents (n, c, h, w) of all images x, on the CPU: what the denoiser learns from.
+
+    ``cache``: a folder that keeps them; it is used again for the same weights and images.
+    """
+    device = autoencoder.scale.device
+    made_from = {"n": len(x), "weights": _digest(*autoencoder.state_dict().values())}
+    made_from["images"] = _digest(x[torch.arange(min(len(x), 16))])
+    try:
+        if cache is not None:
+            tensors, kept = load_checkpoint(cache)
+            if kept == made_from:
+                return tensors["z0"]
+    except (FileNotFoundError, CheckpointError):
+        pass  # it can be computed again
+    parts = [x[i].to(device) for i in torch.arange(len(x)).split(batch)]
+    z0 = torch.cat([(autoencoder.encode(p).mean * autoencoder.scale).cpu() for p in parts])
+    if cache is not None and is_main_process():
+        save_checkpoint(cache, {"z0": z0}, made_from)
+    return z0
+
+
+def train_both(
+    first: AutoencoderTraining,
+    second: DenoiserTraining,
+    schedule: Callable,
+    x: Tensor,
+    condition: Tensor | None = None,
+    progress: bool = False,
+    folder: str | Path | None = None,
+    resume: bool | str = False,
+    every_save: Callable[[Autoencoder, nn.Module, int], None] | None = None,
+) -> tuple[Trained, Trained]:
+    """The autoencoder, then the denoiser on its latents; each in its own part of ``folder``.
+
+    ``every_save(autoencoder, net, step)`` is called while the denoiser learns.
+    """
+    places = {
+        name: folder and Path(folder) / name for name in ("autoencoder", "latents", "denoiser")
+    }
+    keep = {"folder": places["autoencoder"], "resume": resume}
+    autoencoder = train_autoencoder(first, x, progress, **keep)
+    z0 = encode_all(autoencoder.net, x, places["latents"])
+    keep["folder"] = places["denoiser"]
+    keep["every_save"] = every_save and partial(every_save, autoencoder.net)
+    return autoencoder, train_denoiser(second, schedule, z0, condition, progress, **keep)
+
+
+def _train(
+    net: nn.Module, loss: Callable, n: int, config: AutoencoderTraining | DenoiserTraining,
+    name: str, progress: bool, more: dict | None = None, **keep,
+) -> Trained:  # fmt: skip
     ema = EMA(net, config.fit.ema)
-    history = collect(fit(net, loss, len(z0), config.fit, ema), config.fit, "denoiser", progress)
-    return Trained(ema.net, history)
+    settings = {**asdict(config), **(more or {})}
+    run = fit(net, loss, n, config.fit, ema, settings=settings, **keep)
+    return Trained(ema.net, collect(run, config.fit, name, progress))
+
+
+def _name_of(schedule: Callable) -> str:
+    """What tells one schedule from another: its kind, its length and its betas, if it has any."""
+    betas = getattr(schedule, "beta", None)
+    digest = "" if betas is None else f", betas {_digest(betas)[:12]}"
+    return f"{type(schedule).__name__}, T = {schedule.T}{digest}"
+
+
+def _digest(*tensors: Tensor) -> str:
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

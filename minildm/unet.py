@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minildm.layers import GROUPS, Attention, ResidualBlock, time_embedding, zero_
+from minildm.layers import GROUPS, Attention, ResidualBlock, masked_mean, time_embedding, zero_
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class UNetConfig:
     classes          > 0: the condition is a class label, int64 (B,), 0..classes-1; `classes` = null
     context_dim      > 0: the condition is a sequence of vectors (B, L, context_dim), read by
                      cross-attention wherever there is self-attention
+    pool             with context_dim: the mean of those vectors is also added to the time
+                     embedding, so that every block hears a summary
     concat_channels  > 0: the condition is a map (B, concat_channels, h, w), concatenated to z_t
     time_scale       a float t in [0, 1] is multiplied by this before it is embedded
 
@@ -41,6 +43,7 @@ class UNetConfig:
     heads: int = 4
     classes: int = 0
     context_dim: int = 0
+    pool: bool = False
     concat_channels: int = 0
     time_scale: float = 1000.0
 
@@ -50,6 +53,8 @@ class UNetConfig:
         kinds = [k for k in ("classes", "context_dim", "concat_channels") if getattr(self, k)]
         if len(kinds) > 1:
             raise ValueError(f"switch on one kind of condition, not {' and '.join(kinds)}")
+        if self.pool and not self.context_dim:
+            raise ValueError("pool needs context_dim > 0: there is nothing to take the mean of")
         if self.width % GROUPS or self.width < 1:
             raise ValueError(f"width must be a multiple of {GROUPS} (group norm); got {self.width}")
         if self.width % self.heads:
@@ -71,11 +76,13 @@ class Stage(nn.Module):
         cross = attend and cfg.context_dim > 0
         self.read = Attention(c_out, cfg.heads, cfg.context_dim) if cross else None
 
-    def forward(self, x: Tensor, embedding: Tensor, context: Tensor | None) -> Tensor:
+    def forward(
+        self, x: Tensor, embedding: Tensor, context: Tensor | None, mask: Tensor | None
+    ) -> Tensor:
         x = self.block(x, embedding)
         if self.attend is not None:
             x = self.attend(x)
-        return x if self.read is None else self.read(x, context)
+        return x if self.read is None else self.read(x, context, mask)
 
 
 class Halve(nn.Module):
@@ -85,7 +92,7 @@ class Halve(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
 
-    def forward(self, x: Tensor, embedding: Tensor, context: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, *_: Tensor | None) -> Tensor:
         return self.conv(x)
 
 
@@ -102,6 +109,7 @@ class UNet(nn.Module):
         emb = cfg.embedding_dim
         self.embed_time = nn.Sequential(nn.Linear(cfg.width, emb), nn.SiLU(), nn.Linear(emb, emb))
         self.embed_label = nn.Embedding(cfg.classes + 1, emb) if cfg.classes else None
+        self.embed_pooled = nn.Linear(cfg.context_dim, emb) if cfg.pool else None
         null = torch.randn(1, 1, cfg.context_dim)
         self.null_context = nn.Parameter(null) if cfg.context_dim else None
         self.enter = nn.Conv2d(cfg.channels + cfg.concat_channels, cfg.width, 3, padding=1)
@@ -135,12 +143,18 @@ class UNet(nn.Module):
         return layers, c
 
     def forward(
-        self, z_t: Tensor, t: Tensor, condition: Tensor | None = None, drop: Tensor | None = None
+        self,
+        z_t: Tensor,
+        t: Tensor,
+        condition: Tensor | None = None,
+        drop: Tensor | None = None,
+        mask: Tensor | None = None,
     ) -> Tensor:
         """The output for z_t (B, c, h, w) at t (B,): int64 1..T, or float in [0, 1].
 
         ``condition``: see ``UNetConfig``; None is the null condition for all.
         ``drop``: (B,) bool, in training: these samples see the null condition.
+        ``mask``: (B, L) bool, with context_dim: which of the L vectors may be read; None: all.
         Raises ValueError for a condition of the wrong kind, shape or range.
         """
         condition = self._with_null(z_t, condition, drop)
@@ -151,6 +165,8 @@ class UNet(nn.Module):
             embedding = embedding + self.embed_label(condition)
         elif self.config.context_dim:
             context = condition  # (B, L, context_dim)
+            if self.embed_pooled is not None:
+                embedding = embedding + self.embed_pooled(masked_mean(context, mask))
         elif self.config.concat_channels:
             x = torch.cat([z_t, condition], dim=1)  # (B, c + concat_channels, h, w)
         embedding = F.silu(embedding)
@@ -158,13 +174,13 @@ class UNet(nn.Module):
         h = self.enter(x)
         kept = [h]
         for layer in self.down:
-            h = layer(h, embedding, context)
+            h = layer(h, embedding, context, mask)
             kept.append(h)
-        h = self.middle(h, embedding, context)
+        h = self.middle(h, embedding, context, mask)
         for layer in self.up:
             skip = kept.pop()
             h = F.interpolate(h, size=skip.shape[-2:]) if h.shape[-2:] != skip.shape[-2:] else h
-            h = layer(torch.cat([h, skip], dim=1), embedding, context)
+            h = layer(torch.cat([h, skip], dim=1), embedding, context, mask)
         return self.leave(h)
 
     def null(self, condition: Tensor) -> Tensor:

@@ -152,6 +152,21 @@ def test_min_snr_weights_are_those_of_the_paper():
             torch.testing.assert_close(weight, expected, rtol=1e-9, atol=1e-15)
 
 
+def test_the_floor_weighs_pure_noise_like_the_plain_error_of_v():
+    t = torch.arange(1, 101)
+    snr = SCHEDULE.snr[1:]
+    for parameterization, per_z0 in ((Z0, 1), (EPS, 1 / snr), (V, 1 / (snr + 1))):
+        weight = min_snr_weight(SCHEDULE, t, parameterization, 5.0, floor=0.3)
+        expected = (snr.clamp(max=5) + 0.3) * per_z0
+        torch.testing.assert_close(weight, expected, rtol=1e-9, atol=1e-15)
+    terminal = DiscreteSchedule(zero_terminal_snr(linear_betas(50)))
+    assert min_snr_weight(terminal, torch.tensor([50]), V, floor=0.3) == pytest.approx(0.3)
+    with pytest.raises(ValueError, match="EPS says nothing"):
+        min_snr_weight(terminal, torch.tensor([50]), EPS, floor=0.3)
+    with pytest.raises(ValueError, match="floor must not be negative"):
+        min_snr_weight(SCHEDULE, t, V, floor=-1)
+
+
 def test_weights_are_finite_at_zero_terminal_snr():
     schedule = DiscreteSchedule(zero_terminal_snr(linear_betas(50)))
     t = torch.arange(1, 51)

@@ -1,18 +1,27 @@
 """The training loop: what it draws, what it averages, what it learns, what it logs."""
 
-import json
 import math
+import random
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from minildm.autoencoder import Autoencoder, AutoencoderConfig
+from minildm.checkpoint import CheckpointError
 from minildm.ema import EMA
-from minildm.fit import Batch, FitConfig, Progress, batch_indices, build, fit, write_history
+from minildm.fit import Batch, FitConfig, batch_indices, build, fit
 from minildm.noise import keyed_normal, keyed_uniform, mix
-from minildm.schedule import DiscreteSchedule, cosine_betas
-from minildm.train import DenoiserTraining, train_denoiser
+from minildm.schedule import DiscreteSchedule, cosine_betas, linear_betas
+from minildm.train import (
+    AutoencoderTraining,
+    DenoiserTraining,
+    encode_all,
+    train_both,
+    train_denoiser,
+)
 from minildm.unet import UNet, UNetConfig
 
 
@@ -138,6 +147,10 @@ def test_learning_rate_warms_up_and_falls_to_zero():
     assert all(a > b for a, b in pairwise(lr[9:]))
     assert lr[50] == pytest.approx(0.5)
     assert lr[-1] < 3e-4
+    constant = quick(steps=100, warmup=10, lr=1.0, schedule="constant")
+    lr = [constant.lr_at(step) for step in range(100)]
+    assert lr[:10] == pytest.approx([0.1 * k for k in range(1, 11)])
+    assert lr[10:] == [1.0] * 90
 
 
 def test_gradients_are_clipped(monkeypatch):
@@ -153,6 +166,118 @@ def test_gradients_are_clipped(monkeypatch):
         list(fit(net, lambda m, b, f=factor: (f * m(torch.ones(4, 1))[:, 0], None), 8,
                  quick(steps=1, clip=0.5)))  # fmt: skip
     assert norms == [pytest.approx(0.5, rel=1e-3), pytest.approx(1e-3)]
+
+
+@pytest.mark.parametrize("accumulate", [2, 3, 8])
+def test_a_batch_in_parts_is_the_same_batch(accumulate):
+    """8 samples in parts of unequal size: every sample counts once, in gradient, norm and log."""
+
+    def dropped(model, batch):
+        losses, _ = loss(model, batch)
+        return losses * batch.uniform(7).float(), batch.uniform(8)
+
+    results = []
+    for parts in (1, accumulate):
+        net, loss = linear_problem()
+        config = quick(batch=8, accumulate=parts, lr=0.05, clip=0.5)
+        results.append((list(fit(net, dropped, 64, config)), net))
+    for one, other in zip(results[0][0], results[1][0], strict=True):
+        assert one.loss == pytest.approx(other.loss, rel=1e-5)
+        assert one.grad_norm == pytest.approx(other.grad_norm, rel=1e-5)
+        assert one.by_level == pytest.approx(other.by_level, rel=1e-5, nan_ok=True)
+    torch.testing.assert_close(results[0][1].weight, results[1][1].weight)
+
+
+def test_the_loss_must_have_one_value_per_sample():
+    net, loss = linear_problem()
+    with pytest.raises(ValueError, match=r"one value per sample, \(4,\); got \(\)"):
+        list(fit(net, lambda m, b: (loss(m, b)[0].mean(), None), 64, quick()))
+    with pytest.raises(ValueError, match="batch = 4 cannot be split"):
+        list(fit(net, loss, 64, quick(accumulate=5)))
+
+
+def test_the_gradient_norm_is_logged_before_clipping():
+    net = nn.Linear(1, 1, bias=False)
+
+    def loss(model, batch):
+        return (batch.step + 1) * 10.0 * model(torch.ones(4, 1))[:, 0], None
+
+    (record,) = fit(net, loss, 8, quick(steps=3, clip=0.1, log_every=3))
+    assert record.grad_norm == pytest.approx(20.0)  # the mean of 10, 20, 30
+
+
+def test_the_time_of_a_record_is_that_of_the_steps(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("minildm.fit.perf_counter", lambda: clock[0])
+    net, loss = linear_problem()
+
+    def slow(model, batch):
+        clock[0] += 2.0
+        return loss(model, batch)
+
+    records = []
+    for record in fit(net, slow, 64, quick(steps=5, log_every=2)):
+        records.append(record)
+        clock[0] += 100.0  # what the caller does with a record is not training
+    assert [record.seconds for record in records] == [4.0, 8.0, 10.0]
+    assert [record.samples_per_second for record in records] == [2.0] * 3
+
+
+def test_dropout_depends_on_the_seed_only_and_leaves_the_callers_numbers_alone():
+    def weights(seed):
+        net = build(lambda: nn.Sequential(nn.Dropout(0.5), nn.Linear(3, 1)), 0)
+
+        def loss(model, batch):
+            x = torch.ones(4, 3) + torch.randn(4, 3) + np.random.rand() + random.random()  # noqa: NPY002
+            return model(x).square().mean(1), None
+
+        list(fit(net, loss, 64, quick(seed=seed)))
+        return net[1].weight
+
+    torch.manual_seed(5)
+    random.seed(5)
+    np.random.seed(5)  # noqa: NPY002
+    expected = torch.rand(3), random.random(), np.random.rand()  # noqa: NPY002
+    torch.manual_seed(5)
+    random.seed(5)
+    np.random.seed(5)  # noqa: NPY002
+    first = weights(0)
+    drawn = torch.rand(3), random.random(), np.random.rand()  # noqa: NPY002
+    assert torch.equal(drawn[0], expected[0])
+    assert drawn[1:] == expected[1:]
+    assert torch.equal(first, weights(0))
+    assert not torch.equal(first, weights(1))
+
+
+def test_precision_can_change_from_one_training_to_the_next():
+    """Accelerate alone would refuse the second, or silently keep the first one's settings."""
+    seen = []
+
+    def loss(model, batch):
+        out = model(torch.ones(len(batch.indices), 3))
+        seen.append((torch.is_autocast_enabled("cpu"), out.dtype))
+        return out.square().mean(1), None
+
+    net = nn.Linear(3, 1)
+    for precision in ("no", "bf16", "no"):
+        list(fit(net, loss, 64, quick(steps=1, precision=precision)))
+        assert "forward" not in vars(net)  # nothing of it stays on the network
+    assert [autocast for autocast, _ in seen] == [False, True, False]
+    first = fit(net, loss, 64, quick())
+    next(first)
+    with pytest.raises(ValueError, match="precision 'no' on cpu is not finished"):
+        next(fit(net, loss, 64, quick(precision="bf16")))
+    first.close()
+    next(fit(net, loss, 64, quick(precision="bf16")))
+
+
+def test_what_a_cpu_cannot_do_is_said(monkeypatch):
+    net, loss = linear_problem()
+    with pytest.raises(ValueError, match="'fp16' needs a GPU"):
+        next(fit(net, loss, 64, quick(precision="fp16")))
+    monkeypatch.setenv("WORLD_SIZE", "3")  # but no RANK: the others are not there
+    with pytest.raises(ValueError, match="WORLD_SIZE says 3"):
+        next(fit(net, loss, 64, quick()))
 
 
 # --- the average ----------------------------------------------------------------------------------
@@ -279,6 +404,83 @@ def test_returned_weights_are_the_average_not_the_last(monkeypatch):
     assert all(different)
 
 
+class Generated:
+    """Latents of ``two_classes``, made when they are asked for."""
+
+    def __len__(self):
+        return 64
+
+    def __getitem__(self, indices):
+        return two_classes(64)[0][indices]
+
+
+def test_data_may_be_made_on_demand():
+    z0, labels = two_classes(64)
+    config = DenoiserTraining(SMALL, quick())
+    one, other = (train_denoiser(config, SCHEDULE, x, labels).net for x in (z0, Generated()))
+    for a, b in zip(one.parameters(), other.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def both(folder, resume=False, **options):
+    x = two_classes(32)[0].repeat_interleave(4, 2).repeat_interleave(4, 3)  # (32, 1, 12, 12)
+    first = AutoencoderTraining(AutoencoderConfig(latent_channels=1, width=8), quick())
+    second = DenoiserTraining(SMALL, quick(save_every=2))
+    options |= {"folder": folder, "resume": resume}
+    return train_both(first, second, SCHEDULE, x * 0.9, two_classes(32)[1], **options)
+
+
+def test_both_trainings_go_on_in_their_folder(tmp_path, monkeypatch):
+    expected = both(None)
+    seen = []
+
+    def stop(autoencoder, net, step):
+        seen.append((step, isinstance(autoencoder, Autoencoder), net.training))
+        if step == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        both(tmp_path, every_save=stop)
+    assert seen == [(2, True, False), (4, True, False)]
+    monkeypatch.setattr(Autoencoder, "encode", None)  # finished: neither trained nor asked again
+    monkeypatch.setattr(
+        Autoencoder, "measure_scale", lambda self, x: self.scale.fill_(expected[0].net.scale)
+    )
+    trained = both(tmp_path, resume=True)
+    for one, other in zip(expected, trained, strict=True):
+        assert [r[:3] for r in one.history] == [r[:3] for r in other.history]
+        for name, value in one.net.state_dict().items():
+            assert torch.equal(value, other.net.state_dict()[name]), name
+
+
+def test_latents_are_kept_for_the_same_weights_and_images_only(tmp_path):
+    net = build(lambda: Autoencoder(AutoencoderConfig(latent_channels=1, width=8)), 0)
+    x = keyed_normal((1,), range(20), (1, 8, 8)).clamp(-1, 1)
+    net.measure_scale(x)
+    z0 = encode_all(net, x, tmp_path)
+    with torch.no_grad():
+        torch.testing.assert_close(z0, net.encode(x).mean * net.scale)
+    assert z0.std().item() == pytest.approx(1.0, abs=1e-4)
+    (tmp_path / "model.safetensors").write_bytes(b"damaged")
+    assert torch.equal(encode_all(net, x, tmp_path), z0)
+    assert not torch.equal(encode_all(net, -x, tmp_path), z0)
+    with torch.no_grad():
+        net.encoder[1].weight.mul_(1.5)
+    assert not torch.equal(encode_all(net, x, tmp_path), z0)
+
+
+def test_other_schedules_are_other_trainings(tmp_path):
+    z0, labels = two_classes(32)
+    config = DenoiserTraining(SMALL, quick())
+    train_denoiser(config, SCHEDULE, z0, labels, folder=tmp_path)
+    other = DiscreteSchedule(linear_betas(100, last=0.1))
+    with pytest.raises(CheckpointError, match="schedule was"):
+        train_denoiser(config, other, z0, labels, folder=tmp_path, resume=True)
+    config = DenoiserTraining(SMALL, quick(), drop=0.3)
+    with pytest.raises(CheckpointError, match=r"drop was 0.1 and is 0.3 now"):
+        train_denoiser(config, SCHEDULE, z0, labels, folder=tmp_path, resume=True)
+
+
 def test_loss_by_level_belongs_to_its_times():
     net, loss = linear_problem()
 
@@ -291,20 +493,16 @@ def test_loss_by_level_belongs_to_its_times():
     assert record.by_level == pytest.approx(tuple(range(10)))
 
 
-def test_history_on_disk(tmp_path):
-    history = [Progress(1, 0.5, 0.1, (1.0, float("nan"))), Progress(2, 0.25, 0.0, (0.5, 2.0))]
-    write_history(history, tmp_path / "log.jsonl")
-    first, second = map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines())
-    assert first == {"step": 1, "loss": 0.5, "lr": 0.1, "by_level": [1.0, None]}
-    assert second["by_level"] == [0.5, 2.0]
-
-
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: FitConfig(steps=0), "steps must be positive"),
         (lambda: FitConfig(precision="float8"), "precision"),
         (lambda: FitConfig(device="tpu"), "device"),
+        (lambda: FitConfig(schedule="linear"), "schedule"),
+        (lambda: FitConfig(optimizer="sgd"), "optimizer"),
+        (lambda: FitConfig(accumulate=0), "accumulate must be positive"),
+        (lambda: FitConfig(save_every=0), "save_every must be positive"),
         (lambda: DenoiserTraining(drop=1.0), "drop"),
         (lambda: DenoiserTraining(parameterization="X"), "V, EPS, Z0 or FLOW"),
     ],

@@ -17,11 +17,6 @@ MUTANTS = [
         '            pass\n', (TRAIN,),
     ),
     Mutant(
-        24, 'raw weights returned (denoiser)', 'train.py',
-        '    history = collect(fit(net, loss, len(z0), config.fit, ema), config.fit, "denoiser", progress)\n    return Trained(ema.net, history)',
-        '    history = collect(fit(net, loss, len(z0), config.fit, ema), config.fit, "denoiser", progress)\n    return Trained(net.eval(), history)', (TRAIN, AUTOENCODER,),
-    ),
-    Mutant(
         25, 'scale not undone', 'latent.py',
         'z0.to(self.device) / self.autoencoder.scale',
         'z0.to(self.device)', (LATENT,),
@@ -73,8 +68,8 @@ MUTANTS = [
     ),
     Mutant(
         31, 'cross attention ignores text', 'unet.py',
-        'return x if self.read is None else self.read(x, context)',
-        'return x if self.read is None else self.read(x, 0 * context)', (UNET, TRAIN, LATENT,),
+        'return x if self.read is None else self.read(x, context, mask)',
+        'return x if self.read is None else self.read(x, 0 * context, mask)', (UNET, TRAIN, LATENT,),
     ),
     Mutant(
         32, 'mask inverted', 'latent.py',
@@ -112,7 +107,7 @@ MUTANTS = [
         'return signal / noise, one', (LOSSES, TRAIN,),
     ),
     Mutant(
-        0, 'batch noise not keyed by step', 'fit.py',
+        0, 'batch noise not keyed by step', 'batches.py',
         'return keyed_normal((self.seed, purpose, self.step), self.indices, shape)',
         'return keyed_normal((self.seed, purpose), self.indices, shape)', (TRAIN,),
     ),
@@ -173,16 +168,16 @@ MUTANTS = [
     ),
     Mutant(
         0, 'clip off', 'fit.py',
-        'accelerator.clip_grad_norm_(net.parameters(), config.clip)',
-        'None', (TRAIN,),
+        'self.accelerator.clip_grad_norm_(self.net.parameters(), self.config.clip)',
+        'self.accelerator.clip_grad_norm_(self.net.parameters(), 1e9)', (TRAIN,),
     ),
     Mutant(
-        0, 'level off by one', 'fit.py',
+        0, 'level off by one', 'progress.py',
         '.ceil().long() - 1)',
         '.floor().long())', (TRAIN,),
     ),
     Mutant(
-        0, 'epoch not shuffled', 'fit.py',
+        0, 'epoch not shuffled', 'batches.py',
         'generator=seeded(seed, ORDER, epoch)',
         'generator=seeded(seed, ORDER)', (TRAIN,),
     ),
@@ -193,8 +188,8 @@ MUTANTS = [
     ),
     Mutant(
         0, 'attention scale', 'layers.py',
-        'F.scaled_dot_product_attention(q, self._split(k), self._split(v))',
-        'F.scaled_dot_product_attention(q, self._split(k), self._split(v), scale=1.0)', (UNET,),
+        'F.scaled_dot_product_attention(q, self._split(k), self._split(v), allowed)',
+        'F.scaled_dot_product_attention(q, self._split(k), self._split(v), allowed, scale=1.0)', (UNET,),
     ),
     Mutant(
         0, 'heads mixed', 'layers.py',
