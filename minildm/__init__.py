@@ -15,10 +15,30 @@
     train.py        training the autoencoder and the denoiser
     latent.py       all of it together: the latent diffusion model
 
-Beside them: checks.py (error messages), checkpoint.py (files), data.py (data sets), metrics.py
-(measurement), classifier.py (a judge of digits), recipes.py (settings that were measured),
-gaussian_case.py (closed forms of chapter 4.3), plots.py, pictures.py and display.py (figures),
-exercises/ (checks of the reader's answers), __main__.py (the command line).
+The text-to-image model, from pictures to figures:
+
+    shapes.py           captioned shapes: scenes of two objects, drawn exactly
+    captions.py         the grammar of their captions
+    judge.py            which scene is in a picture, and is it one at all?
+    text.py             tokenizer, text encoder, and a UNet that reads
+    shapes_training.py  its settings, and its training from nothing
+    pixel_space.py      the same on pixels (folding.py), for comparison
+    accuracy.py         how often a picture is what was asked for
+    features.py         features for a Fréchet distance
+    shapes_results.py   all its figures
+
+What training needs besides:
+
+    batches.py, progress.py        samples and settings of a step; records, their file, the bar
+    state.py, randomness.py        checkpoints to go on from, bit for bit
+    accelerator.py, muon.py        devices and processes; the optimiser of long trainings
+    settings.py, registry.py       settings from the command line; the trainings by their names
+
+Beside them: checks.py (error messages), checkpoint.py and model_file.py (files), data.py and
+download.py (data sets), metrics.py (measurement), classifier.py (a judge of digits), recipes.py
+(digits models and their figures), cost.py (parameters and operations), machine.py (where figures
+were taken), gaussian_case.py (closed forms of chapter 4.3), plots.py, pictures.py and display.py
+(figures), exercises/ (checks of the reader's answers), __main__.py (the command line).
 """
 
 __version__ = "0.1.0"

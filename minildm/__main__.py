@@ -2,19 +2,21 @@
 
 import argparse
 import sys
+import textwrap
 from pathlib import Path
 
 from minildm import classifier as judge
-from minildm import samplers
+from minildm import recipes, samplers, shapes_results
 from minildm.checkpoint import CheckpointError
 from minildm.cost import cost_lines
 from minildm.data import digits
 from minildm.download import SOURCES, download
 from minildm.latent import LatentDiffusion
 from minildm.pictures import mosaic
-from minildm.recipes import RESULTS, measure_digits, write_results
+from minildm.recipes import RESULTS, write_results
 from minildm.registry import RECIPES
 from minildm.settings import override, reseeded
+from minildm.shapes_training import GUIDANCE
 from minildm.state import LAST_GOOD
 
 SAMPLERS = {name: getattr(samplers, name) for name in ("ddim", "ddpm", "dpmpp_2m", "heun")}
@@ -38,7 +40,8 @@ def sample(args: argparse.Namespace) -> None:
         options["negative"] = [args.negative] * len(prompts)
     x = model.text_to_image(prompts, sampler=SAMPLERS[args.sampler], **options)
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    mosaic(x, columns=args.count, width=1.2 * args.count).savefig(args.out, dpi=150)
+    rows = [textwrap.fill(prompt, 24) for prompt in args.prompt]
+    mosaic(x, args.count, rows, width=2.2 + 1.2 * args.count).savefig(args.out, dpi=150)
     print(f"{args.out}: {len(x)} images; from top to bottom: {'; '.join(args.prompt)}")
 
 
@@ -52,11 +55,40 @@ def fetch(args: argparse.Namespace) -> None:
     print(f"{args.name}: {download(args.name, args.folder)}")
 
 
-def measure_digit_model(args: argparse.Namespace) -> None:
-    """Train the model of chapter 3 with each seed; write what the judge says of its samples."""
-    figures = measure_digits(judge.load_classifier(), digits(), args.seeds)
-    write_results("digits", figures, args.out)
-    print(f"{args.out}: {figures['samples_over_seeds']}")
+def measure_digits(seeds: list[int]) -> dict:
+    """Train the model of chapter 3 once per seed and judge it."""
+    return recipes.measure_digits(judge.load_classifier(), digits(), seeds)
+
+
+def measure_shipped_digits(seeds: list[int]) -> dict:
+    """Judge the digits model that comes with the book."""
+    model = LatentDiffusion.load("digits")
+    return recipes.measure_shipped_digits(model, judge.load_classifier(), seeds)
+
+
+def measure_shapes(seeds: list[int]) -> dict:
+    """Judge the text-to-image model: captions, combinations, steps, copies, time."""
+    return shapes_results.measure_shapes(LatentDiffusion.load("shapes"), seeds)
+
+
+def measure_pixels(seeds: list[int]) -> dict:
+    """Diffusion on latents against diffusion on pixels: accuracy and cost."""
+    return shapes_results.compare_spaces(seeds=seeds)
+
+
+MEASURES = {
+    "digits": measure_digits,
+    "shipped-digits": measure_shipped_digits,
+    "shapes": measure_shapes,
+    "pixels": measure_pixels,
+}
+
+
+def measure(args: argparse.Namespace) -> None:
+    """Measure a model and write its figures to a section of results.json."""
+    figures = MEASURES[args.name](args.seeds)
+    write_results(args.name, figures, args.out)
+    print(f"wrote section {args.name!r} of {args.out}")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -73,13 +105,7 @@ def parser() -> argparse.ArgumentParser:
     get.set_defaults(run=fetch)
     get.add_argument("name", choices=SOURCES)
     get.add_argument("--folder", type=Path, help="where to keep it (your cache)")
-    measure = verbs.add_parser("measure", help="measure a model; writes data/results.json")
-    measure = measure.add_subparsers(dest="what", required=True)
-    run = measure_digit_model
-    command = measure.add_parser("digits", help=run.__doc__, description=run.__doc__)
-    command.set_defaults(run=run)
-    command.add_argument("--out", type=Path, default=RESULTS, help=f"where to write ({RESULTS})")
-    command.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    _add_measure(verbs.add_parser("measure", help="measure", description=measure.__doc__))
     return top
 
 
@@ -99,6 +125,14 @@ def _add_train(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def _add_measure(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(run=measure)
+    names = "; ".join(f"{name}: {run.__doc__}" for name, run in MEASURES.items())
+    command.add_argument("name", choices=MEASURES, metavar="NAME", help=names)
+    command.add_argument("--out", type=Path, default=RESULTS, help="the file (data/results.json)")
+    command.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+
+
 def _add_sample(command: argparse.ArgumentParser) -> None:
     command.set_defaults(run=sample)
     command.add_argument("prompt", nargs="+", help="what to draw; see minildm/captions.py")
@@ -108,8 +142,10 @@ def _add_sample(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--count", type=_count, default=4, help="images per text (4)")
     command.add_argument("--steps", type=int, default=25, help="steps of the sampler (25)")
-    command.add_argument("--sampler", choices=SAMPLERS, default="ddim")
-    command.add_argument("--guidance", type=float, default=2.0, help="1: as trained; 2 by default")
+    command.add_argument("--sampler", choices=SAMPLERS, default="dpmpp_2m")
+    command.add_argument(
+        "--guidance", type=float, default=GUIDANCE, help=f"1: as trained ({GUIDANCE})"
+    )
     command.add_argument("--negative", help="a text to move away from")
     command.add_argument("--seed", type=int, help="the same seed draws the same images")
 

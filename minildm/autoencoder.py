@@ -117,6 +117,12 @@ class Autoencoder(nn.Module):
 
         Raises ValueError unless x is (B, C, H, W) with H and W multiples of ``factor``.
         """
+        self.check_images(x)
+        mean, log_var = self.encoder(x).chunk(2, dim=1)  # (B, 2c, h, w) -> 2 x (B, c, h, w)
+        return Gaussian(mean, log_var.clamp(-20, 10).exp())
+
+    def check_images(self, x: Tensor) -> None:
+        """Raise ValueError unless x is (B, C, H, W) with H and W multiples of ``factor``."""
         cfg = self.config
         if x.dim() != 4 or x.shape[1] != cfg.image_channels:
             raise ValueError(f"x must be (B, {cfg.image_channels}, H, W); got {tuple(x.shape)}")
@@ -125,8 +131,6 @@ class Autoencoder(nn.Module):
                 f"height and width must be multiples of factor = {cfg.factor}; got "
                 f"{tuple(x.shape)}: pad the images"
             )
-        mean, log_var = self.encoder(x).chunk(2, dim=1)  # (B, 2c, h, w) -> 2 x (B, c, h, w)
-        return Gaussian(mean, log_var.clamp(-20, 10).exp())
 
     def latent_shape(self, size: tuple[int, int]) -> tuple[int, int, int]:
         """(c, h, w) of the latents of images of size (H, W)."""

@@ -9,14 +9,16 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
+WEIGHTS, CONFIG, FIGURES = "model.safetensors", "config.json", "metrics.json"
 PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # torch.save, pickle
 
 
@@ -72,6 +74,30 @@ def load_weights(net: nn.Module, tensors: Mapping[str, Tensor], source: str | Pa
         net.load_state_dict(tensors)
     except RuntimeError as error:
         raise CheckpointError(f"{source}: the weights do not fit the config: {error}") from error
+
+
+def save_network(net: nn.Module, config: Any, metrics: Mapping, folder: str | Path) -> None:
+    """Write a network of one class: weights, its dataclass ``config``, and measured figures."""
+    save_checkpoint(folder, net.state_dict(), {"model": type(net).__name__, **asdict(config)})
+    write_figures(metrics, folder)
+
+
+def load_network(kind: type[nn.Module], folder: str | Path) -> nn.Module:
+    """``kind(width)`` as ``save_network`` wrote it, in evaluation mode.
+
+    Raises FileNotFoundError if it is missing, CheckpointError if it is damaged or something else.
+    """
+    tensors, config = load_checkpoint(folder)
+    if config.get("model") != kind.__name__ or not isinstance(config.get("width"), int):
+        raise CheckpointError(f"{folder} does not hold a {kind.__name__}; give another folder")
+    net = kind(config["width"])
+    load_weights(net, tensors, folder)
+    return net.eval()
+
+
+def write_figures(metrics: Mapping, folder: str | Path) -> None:
+    """Write ``metrics.json``: what was measured of the checkpoint in ``folder``."""
+    replace_files(Path(folder), {FIGURES: (json.dumps(metrics, indent=2) + "\n").encode()})
 
 
 def replace_files(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -6,7 +6,6 @@ them", it is shown pictures of nothing, with the same probability for all ten cl
 a wrong order. It never sees a decoded latent.
 """
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minildm.checkpoint import CheckpointError, load_checkpoint, load_weights, save_checkpoint
+from minildm.checkpoint import load_network
 from minildm.data import LabelledSplit
 from minildm.ema import EMA
 from minildm.fit import Batch, FitConfig, build, collect, fit
@@ -158,21 +157,9 @@ def judge(net: DigitClassifier, split: LabelledSplit) -> dict[str, float]:
     }
 
 
-def save_classifier(net: DigitClassifier, config: ClassifierConfig, metrics: dict, folder=HOME):
-    """Write model.safetensors, config.json and metrics.json to ``folder``."""
-    save_checkpoint(folder, net.state_dict(), {"model": "DigitClassifier", **asdict(config)})
-    text = json.dumps(metrics, indent=2) + "\n"
-    (Path(folder) / "metrics.json").write_text(text, encoding="utf-8")
-
-
 def load_classifier(folder: str | Path = HOME) -> DigitClassifier:
     """The classifier in ``folder``; by default the one that comes with the book.
 
     Raises FileNotFoundError if it is missing, CheckpointError if it is damaged.
     """
-    tensors, config = load_checkpoint(folder)
-    if config.get("model") != "DigitClassifier" or not isinstance(config.get("width"), int):
-        raise CheckpointError(f"{folder} does not hold a DigitClassifier; give another folder")
-    net = DigitClassifier(config["width"])
-    load_weights(net, tensors, folder)
-    return net.eval()
+    return load_network(DigitClassifier, folder)

@@ -1,11 +1,13 @@
 """Figures of images and of models that make them: pure functions, as in plots.py.
 
 mosaic            many small images in one block, row by row
+captioned         images with their captions below them
 flow_chart        the latent diffusion model: how it learns, how it makes an image
 quality_by_steps  quality against the number of sampling steps
 bars              named shares, with bands over seeds
 """
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
@@ -33,7 +35,7 @@ def mosaic(
     H, W = (size + 2 for size in x.shape[2:])
     image = (tile(x, columns) + 1) / 2
     lines = image.shape[1] // H
-    margin = 0.09 * max((len(name) for name in rows), default=0)
+    margin = 0.09 * max((len(line) for name in rows for line in name.split("\n")), default=0)
     height = (width - margin) * lines * H / (columns * W) + (0.25 if titles else 0.05)
     fig = Figure(figsize=(width, height), layout="constrained")
     ax = fig.subplots()
@@ -45,6 +47,28 @@ def mosaic(
     ax.set_yticks([(i + 0.5) * H for i in range(len(rows))], rows)
     ax.set_xticks([(i + 0.5) * W for i in range(len(titles))], titles)
     ax.xaxis.tick_top()
+    return fig
+
+
+def captioned(x: Tensor, captions: Sequence[str], columns: int, width: float = WIDTH) -> Figure:
+    """Images x (n, C, H, W) in [-1, 1], each with its caption, wrapped, below. ``width``: inches.
+
+    Raises ValueError unless there is one caption for each image.
+    """
+    if len(x) != len(captions) or len(x) == 0:
+        raise ValueError(f"give one caption per image; got {len(captions)} for {len(x)} images")
+    side, lines = width / columns, -(-len(x) // columns)
+    letters = int(side / 0.073)  # of 8 points, that fit under an image
+    texts = [textwrap.fill(text, letters) for text in captions]
+    below = 0.12 + 0.15 * max(text.count("\n") + 1 for text in texts)
+    fig = Figure(figsize=(width, lines * (side + below)), layout="constrained")
+    axes = fig.subplots(lines, columns, squeeze=False).flatten()
+    for ax in axes:
+        ax.axis("off")
+    for ax, image, text in zip(axes, x.detach().float().cpu().clamp(-1, 1), texts, strict=False):
+        shown = ((image + 1) / 2).permute(1, 2, 0).expand(-1, -1, 3)  # (H, W, 3)
+        ax.imshow(shown.numpy(), interpolation="nearest")
+        ax.set_title(text, fontsize=8, y=-0.05, pad=0, va="top")
     return fig
 
 

@@ -1,11 +1,12 @@
-"""Settings that were tried and measured, in one place: the model of chapter 3 and its judge.
+"""Settings that were tried and measured, in one place: the digits models and their figures.
 
-train_digits    the latent diffusion model of chapter 3, trained from scratch
-measure_digits  how many of its images a classifier of real digits is sure about
+train_digits            the latent diffusion model of chapter 3, trained from scratch
+measure_digits          how many of its images a classifier of real digits is sure about
+measure_shipped_digits  the same for the model that comes with the book
+read_results            the figures in data/results.json
 """
 
 import json
-import platform
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,9 +19,10 @@ from torch import Tensor
 
 from minildm.autoencoder import AutoencoderConfig
 from minildm.classifier import CLASSES, DigitClassifier
-from minildm.data import LabelledSplit
+from minildm.data import LabelledSplit, digits
 from minildm.fit import FitConfig, Progress
 from minildm.latent import LatentDiffusion
+from minildm.machine import surroundings
 from minildm.metrics import confident_classes, confident_fraction, psnr
 from minildm.predict import V
 from minildm.samplers import dpmpp_2m
@@ -44,6 +46,11 @@ DIGITS_DENOISER = DenoiserTraining(
     fit=FitConfig(steps=350, batch=64, lr=3e-3, ema=0.98),
     min_snr=5.0,
 )
+# The same networks, trained for minutes: the digits model that comes with the book.
+LONG_AUTOENCODER = replace(
+    DIGITS_AUTOENCODER, fit=FitConfig(steps=1500, batch=64, lr=4e-3, ema=0.99)
+)
+LONG_DENOISER = replace(DIGITS_DENOISER, fit=FitConfig(steps=2500, batch=64, lr=3e-3, ema=0.995))
 SAMPLES, STEPS, GUIDANCE = 256, 20, 2.0
 RESULTS = Path(__file__).parents[1] / "data" / "results.json"
 
@@ -106,8 +113,7 @@ def measure_digits(
         report(json.dumps(runs[-1]))
     return {
         "command": f"python -m minildm measure digits --seeds {' '.join(map(str, seeds))}",
-        "threads": torch.get_num_threads(),
-        "machine": f"{platform.machine()}, torch {torch.__version__}",
+        **surroundings(),
         "samples": SAMPLES,
         "steps": STEPS,
         "guidance": GUIDANCE,
@@ -115,6 +121,32 @@ def measure_digits(
         "samples_over_seeds": _band([run["generated"] for run in runs]),
         "random_latents_over_seeds": _band([run["random_latents"] for run in runs]),
         "runs": runs,
+    }
+
+
+def measure_shipped_digits(
+    model: LatentDiffusion, classifier: DigitClassifier, seeds: Sequence[int], report=print
+) -> dict:
+    """What a judge of real digits says about the digits model of the book, over sampling seeds."""
+    asked, runs = asked_labels(1000), []
+    for seed in seeds:
+        x = model.generate(asked, steps=25, sampler=dpmpp_2m, guidance=GUIDANCE, seed=seed)
+        runs.append(judge_samples(classifier, x, asked))
+        report(json.dumps(runs[-1]))
+    split = digits()
+    x_hat = model.decode(model.encode(split.x_held_out))
+    return {
+        "command": f"python -m minildm measure shipped-digits --seeds {' '.join(map(str, seeds))}",
+        "samples": len(asked),
+        "evaluations_per_branch": 25,
+        "guidance": GUIDANCE,
+        "real_held_out": judge_samples(classifier, split.x_held_out, split.labels_held_out),
+        "reconstructed": judge_samples(classifier, x_hat, split.labels_held_out),
+        "samples_over_seeds": _band(
+            [{k: v for k, v in run.items() if k != "seed"} for run in runs]
+        ),
+        "runs": [{"seed": seed, **run} for seed, run in zip(seeds, runs, strict=True)],
+        **surroundings(),
     }
 
 

@@ -10,17 +10,21 @@ training itself go to ``out / "training"``.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 from typing import Any, NamedTuple
 
 from torch import nn
 
-from minildm import classifier, predict
+from minildm import classifier, features, predict
 from minildm.accelerator import is_main_process
+from minildm.checkpoint import save_network
 from minildm.data import digits
+from minildm.features import ReaderTraining, held_out, train_reader
 from minildm.latent import LatentDiffusion
-from minildm.model_file import SHIPPED
+from minildm.model_file import SHIPPED, write_trained
 from minildm.pictures import mosaic
-from minildm.recipes import DIGITS_AUTOENCODER, DIGITS_DENOISER
+from minildm.pixel_space import PixelTraining, train_pixels
+from minildm.recipes import LONG_AUTOENCODER, LONG_DENOISER
 from minildm.schedule import DiscreteSchedule, cosine_betas
 from minildm.shapes_training import ShapesTraining, train_shapes
 from minildm.train import Autoencoder, AutoencoderTraining, DenoiserTraining, train_both
@@ -38,17 +42,17 @@ class Recipe(NamedTuple):
 
 @dataclass(frozen=True)
 class DigitsTraining:
-    """The latent diffusion model of chapter 3."""
+    """The networks of chapter 3, trained for minutes instead of seconds."""
 
-    autoencoder: AutoencoderTraining = DIGITS_AUTOENCODER
-    denoiser: DenoiserTraining = DIGITS_DENOISER
+    autoencoder: AutoencoderTraining = LONG_AUTOENCODER
+    denoiser: DenoiserTraining = LONG_DENOISER
 
 
 def train_digits(
     config: DigitsTraining, out: Path, progress: bool = True, resume: bool | str = False
 ) -> None:
-    """The latent diffusion model of chapter 3; samples-STEP.png show how it learns."""
-    split = digits()
+    """The class-conditional model of digits; training/samples-STEP.png show how it learns."""
+    start, split = perf_counter(), digits()
     schedule = DiscreteSchedule(cosine_betas(1000))
 
     def model(autoencoder: Autoencoder, network: nn.Module) -> LatentDiffusion:
@@ -59,15 +63,27 @@ def train_digits(
 
     def look(autoencoder: Autoencoder, network: nn.Module, step: int) -> None:
         x = model(autoencoder, network).generate([*range(10)] * 2, steps=10, seed=0)
-        mosaic(x, columns=10).savefig(out / f"samples-{step:05d}.png")
+        mosaic(x, columns=10).savefig(out / TRAINING / f"samples-{step:05d}.png")
 
     first, second = train_both(
         config.autoencoder, config.denoiser, schedule, split.x, split.labels, progress,
         out / TRAINING, resume, look,
     )  # fmt: skip
     if is_main_process():
-        model(first.net, second.net).save(out)
-        print(f"{out}: {second.history[-1].seconds + first.history[-1].seconds:.0f} s")
+        stages = {"autoencoder": first.history, "denoiser": second.history}
+        done, wall = model(first.net, second.net), perf_counter() - start
+        print(f"{out}: {write_trained(out, done, stages, 'digits', config, wall):.0f} s")
+
+
+def train_shape_reader(
+    config: ReaderTraining, out: Path, progress: bool = True, resume: bool | str = False
+) -> None:
+    """The network whose features the Fréchet distance of captioned shapes is measured in."""
+    net, _ = train_reader(config, progress, folder=out / TRAINING, resume=resume)
+    if is_main_process():
+        metrics = held_out(net)
+        save_network(net, config, metrics, out)
+        print(f"{out}: {metrics}")
 
 
 def train_digit_classifier(
@@ -82,7 +98,7 @@ def train_digit_classifier(
     net, _ = classifier.train_classifier(config, split.x, split.labels, progress, **keep)
     if is_main_process():
         metrics = classifier.judge(net, split)
-        classifier.save_classifier(net, config, metrics, out)
+        save_network(net, config, metrics, out)
         print(f"{out}: {metrics}")
 
 
@@ -90,6 +106,8 @@ RECIPES = {
     "digit-classifier": Recipe(
         classifier.ClassifierConfig(), train_digit_classifier, classifier.HOME
     ),
-    "digits": Recipe(DigitsTraining(), train_digits, Path("outputs/digits")),
+    "digits": Recipe(DigitsTraining(), train_digits, SHIPPED / "digits"),
+    "shape-reader": Recipe(ReaderTraining(), train_shape_reader, features.HOME),
     "shapes": Recipe(ShapesTraining(), train_shapes, SHIPPED / "shapes"),
+    "pixels": Recipe(PixelTraining(), train_pixels, SHIPPED / "pixels"),
 }

@@ -8,10 +8,8 @@ Three stages, each with its own checkpoints, so that an interruption costs secon
     denoiser      from noise and a caption to a latent, on latents that are encoded once
 """
 
-import json
-import os
-import platform
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
@@ -24,14 +22,15 @@ from minildm.accelerator import is_main_process
 from minildm.accuracy import Accuracy, caption_accuracy
 from minildm.autoencoder import Autoencoder, AutoencoderConfig
 from minildm.captions import caption_tokens
-from minildm.fit import FitConfig, write_history
+from minildm.fit import FitConfig
 from minildm.judge import judge
 from minildm.latent import LatentDiffusion
 from minildm.metrics import psnr
+from minildm.model_file import write_trained
 from minildm.noise import seeded
 from minildm.pictures import mosaic
 from minildm.schedule import DiscreteSchedule, cosine_betas
-from minildm.shapes import Pictures, splits
+from minildm.shapes import SIZE, Pictures, splits
 from minildm.text import TextUNetConfig
 from minildm.train import (
     AutoencoderTraining,
@@ -42,7 +41,8 @@ from minildm.train import (
 )
 from minildm.unet import UNetConfig
 
-GUIDANCE = 2.0  # chosen on validation captions
+GUIDANCE = 2.5  # chosen on validation captions
+SCHEDULE = DiscreteSchedule(cosine_betas(1000))
 WORDING = 31  # what a seeded generator is used for
 EXAMPLES = (
     "a small striped red circle above a large solid blue star on grey",
@@ -97,6 +97,17 @@ class Gate(NamedTuple):
     accuracy: Accuracy
     psnr: float
 
+    def figures(self) -> dict:
+        """As JSON-able figures, for metrics.json."""
+        accuracy = self.accuracy
+        return {
+            "read_right": accuracy.joint,
+            "lower_bound_95": round(accuracy.bound, 4),
+            "pictures": accuracy.n,
+            "psnr": round(self.psnr, 2),
+            "by_name": accuracy.by_name,
+        }
+
 
 @torch.no_grad()
 def gate(autoencoder: Autoencoder, pictures: Pictures) -> Gate:
@@ -122,9 +133,8 @@ def assemble(
     autoencoder: Autoencoder, network: nn.Module, parameterization: str
 ) -> LatentDiffusion:
     """The model from its parts."""
-    size = autoencoder.latent_shape((64, 64))[1:]
-    schedule = DiscreteSchedule(cosine_betas(1000))
-    return LatentDiffusion(autoencoder, network, schedule, size, getattr(predict, parameterization))
+    size = autoencoder.latent_shape((SIZE, SIZE))[1:]
+    return LatentDiffusion(autoencoder, network, SCHEDULE, size, getattr(predict, parameterization))
 
 
 def train_shapes(
@@ -151,47 +161,24 @@ def train_shapes(
             "more autoencoder.fit.steps, in another folder, before a denoiser is trained on it"
         )
     z0 = encode_all(first.net, pictures, home / "latents")
-
-    def look(network: nn.Module, step: int) -> None:
-        model = assemble(first.net, network, config.denoiser.parameterization)
-        x = model.text_to_image(list(EXAMPLES) * 4, steps=10, guidance=GUIDANCE, seed=0)
-        mosaic(x, columns=len(EXAMPLES)).savefig(home / f"samples-{step:05d}.png")
-
     second = train_denoiser(
-        config.denoiser, DiscreteSchedule(cosine_betas(1000)), z0, tokens, progress,
-        folder=home / "denoiser", resume=resume, every_save=look,
+        config.denoiser, SCHEDULE, z0, tokens, progress, folder=home / "denoiser", resume=resume,
+        every_save=looking(first.net, config.denoiser, home),
     )  # fmt: skip
     if is_main_process():
         model = assemble(first.net, second.net, config.denoiser.parameterization)
-        model.save(out, torch.float16)
-        seconds = first.history[-1].seconds, second.history[-1].seconds
-        cost = cost_of(config, passed, seconds, perf_counter() - start)
-        (out / "metrics.json").write_text(json.dumps({"training": cost}, indent=2) + "\n")
-        for name, trained in (("autoencoder", first), ("denoiser", second)):
-            write_history(trained.history, out / f"{name}.jsonl")
-        print(f"{out}: {say}; {sum(seconds) / 60:.1f} minutes of training")
+        stages = {"autoencoder": first.history, "denoiser": second.history}
+        wall = perf_counter() - start
+        seconds = write_trained(out, model, stages, "shapes", config, wall, gate=passed.figures())
+        print(f"{out}: {say}; {seconds / 60:.1f} minutes of training")
 
 
-def cost_of(
-    config: ShapesTraining, passed: Gate, seconds: tuple[float, float], wall: float
-) -> dict:
-    """The figures of a training, for ``metrics.json``; ``seconds`` of the two networks' steps."""
-    return {
-        "command": "python -m minildm train shapes",
-        "config": asdict(config),
-        "seconds": {
-            "autoencoder": round(seconds[0]),
-            "denoiser": round(seconds[1]),
-            "in_all_since_last_start": round(wall),
-        },
-        "threads": torch.get_num_threads(),
-        "load_average": [round(load, 2) for load in os.getloadavg()],
-        "machine": f"{platform.machine()}, torch {torch.__version__}",
-        "gate": {
-            "read_right": passed.accuracy.joint,
-            "lower_bound_95": round(passed.accuracy.bound, 4),
-            "pictures": passed.accuracy.n,
-            "psnr": round(passed.psnr, 2),
-            "by_name": passed.accuracy.by_name,
-        },
-    }
+def looking(autoencoder: Autoencoder, config: DenoiserTraining, home: Path) -> Callable:
+    """What draws a sample grid of ``EXAMPLES`` while a network learns: samples-STEP.png."""
+
+    def look(network: nn.Module, step: int) -> None:
+        model = assemble(autoencoder, network, config.parameterization)
+        x = model.text_to_image(list(EXAMPLES) * 4, steps=10, guidance=GUIDANCE, seed=0)
+        mosaic(x, columns=len(EXAMPLES)).savefig(home / f"samples-{step:05d}.png")
+
+    return look

