@@ -32,12 +32,13 @@ TESTS    := $(VENV)/.installed-tests-$(SET)
 BROWSER  := $(VENV)/.installed-browser-$(SET)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test book lint mutants browser-test
+.PHONY: help lab test book pages lint mutants browser-test
 
 help:
 	@echo "make lab           open the book in JupyterLab"
 	@echo "make test          run every test"
 	@echo "make book          rebuild and execute the notebooks (CHAPTER=04_3 for one)"
+	@echo "make pages         make equations, errata and figures of the documents anew"
 	@echo "make lint          check the style of the code"
 	@echo "make mutants       plant known faults, and see each one caught"
 	@echo "make browser-test  open and run a chapter in a real browser (needs Chromium)"
@@ -74,6 +75,9 @@ test: $(TESTS)
 
 book: $(TESTS)
 	$(PY) tools/build_book.py $(if $(KEEP),--keep-outputs) $(CHAPTER)
+
+pages: $(TESTS)
+	$(PY) tools/pages.py
 
 mutants: $(TESTS)
 	$(PY) tools/mutants.py

@@ -37,8 +37,9 @@ What training needs besides:
 Beside them: checks.py (error messages), checkpoint.py and model_file.py (files), data.py and
 download.py (data sets), metrics.py (measurement), classifier.py (a judge of digits), recipes.py
 (digits models and their figures), cost.py (parameters and operations), machine.py (where figures
-were taken), gaussian_case.py (closed forms of chapter 4.3), plots.py, pictures.py and display.py
-(figures), exercises/ (checks of the reader's answers), __main__.py (the command line).
+were taken), gaussian_case.py and elbo.py (closed forms of chapters 4.3 and 4.2), plots.py,
+pictures.py and display.py (figures), explorer.py and widgets.py (the sliders of chapter 4.4),
+exercises/ (checks of the reader's answers), __main__.py (the command line).
 """
 
 __version__ = "0.1.0"

@@ -67,10 +67,14 @@ def standard_normal(d: int) -> Normal:
 
 
 def marginal(schedule, data: Normal, t) -> Normal:
-    """q(z_t) = N(signal mean, signal^2 cov + noise^2 I) for data N(mean, cov) and one time t."""
-    signal, noise = schedule(t)
+    """q(z_t) = N(signal mean, signal^2 cov + noise^2 I) for data N(mean, cov).
+
+    For one time t; for times (n,) the mean is (n, d) and the covariance (n, d, d).
+    """
+    signal, noise = (c[..., None] for c in schedule(t))
     identity = torch.eye(len(data.mean), dtype=torch.float64)
-    return Normal(signal * data.mean, signal**2 * data.cov + noise**2 * identity)
+    cov = signal[..., None] ** 2 * data.cov + noise[..., None] ** 2 * identity
+    return Normal(signal * data.mean, cov)
 
 
 def backward(schedule, data: Normal, t, s) -> Affine:
@@ -79,13 +83,13 @@ def backward(schedule, data: Normal, t, s) -> Affine:
         N(m_s + ratio C_s C_t^-1 (z_t - m_t),  v C_s C_t^-1)
 
     with (m, C) the marginals and q(z_t | z_s) = N(ratio z_s, v I). Bishop, PRML (2006), eq. 2.116,
-    and C_t = ratio^2 C_s + v I. Raises ValueError unless s < t.
+    and C_t = ratio^2 C_s + v I. Times may be (n,), as in ``marginal``. ValueError unless s < t.
     """
-    ratio, v = schedule.transition(t, s)
+    ratio, v = (c[..., None, None] for c in schedule.transition(t, s))
     (m_s, C_s), (m_t, C_t) = marginal(schedule, data, s), marginal(schedule, data, t)
     gain = torch.linalg.solve(C_t, C_s)  # C_s C_t^-1: both are functions of cov, so they commute
-    gain = (gain + gain.T) / 2  # symmetric but for rounding
-    return Affine(ratio * gain, m_s - ratio * gain @ m_t, v * gain)
+    gain = (gain + gain.mT) / 2  # symmetric but for rounding
+    return Affine(ratio * gain, m_s - (ratio * gain @ m_t[..., None])[..., 0], v * gain)
 
 
 def denoising_cov(schedule, data: Normal, t) -> Tensor:

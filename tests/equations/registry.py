@@ -18,6 +18,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 SOURCES = HERE.parents[1] / "chapters" / "source"
 TAG = re.compile(r"\\tag\{([^}]*)\}")
+CELL = re.compile(r"^:name: (\S+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Equation:
     id: str  # as in \tag{...}: "4.3.4"
     chapter: str  # file name of the source, without .md: "04_3_gaussian_case"
     what: str  # in words
-    function: str  # where it is computed: "minildm.process.diffuse"
+    function: str  # where it is computed: "minildm.process.diffuse", or "cell its-name"
     check: Callable[[], None]  # fails if the equation and the function disagree
 
 
@@ -50,6 +51,11 @@ def printed(folder: Path = SOURCES) -> list[tuple[str, str]]:
         for path in sorted(folder.glob("*.md"))
         for id in TAG.findall(path.read_text(encoding="utf-8"))
     ]
+
+
+def cells(chapter: str, folder: Path = SOURCES) -> set[str]:
+    """The names of a chapter's code cells."""
+    return set(CELL.findall((folder / f"{chapter}.md").read_text(encoding="utf-8")))
 
 
 def resolve(function: str):
