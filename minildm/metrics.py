@@ -6,6 +6,7 @@ psnr                closeness of an image to its original, in decibels
 mode_coverage       share of a mixture's modes that are hit, share of points that hit one
 confident_fraction  share of images that a classifier is sure about
 confident_classes   how many classes are among those
+caption_accuracy    share of pictures that are what their captions say (accuracy.py)
 """
 
 from typing import NamedTuple
@@ -13,7 +14,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from minildm.accuracy import caption_accuracy
 from minildm.losses import reconstruction_loss
+
+__all__ = [
+    "Coverage", "caption_accuracy", "confident_classes", "confident_fraction", "frechet_distance",
+    "frechet_gaussians", "mode_coverage", "psnr", "root", "sliced_wasserstein",
+]  # fmt: skip
 
 
 class Coverage(NamedTuple):

@@ -33,7 +33,7 @@ def _check_gauge(value) -> str | None:
 
 GAUGE = Exercise(
     id="4.4-1",
-    title="the gauge that tells of a wrong start",
+    title="the amplitude that is left at T",
     setup="from minildm.explorer import Settings, gauges, make_schedule",
     stub="wrong_start = ...  # YOUR CODE HERE: one number",
     solution="""
