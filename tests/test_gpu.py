@@ -73,6 +73,12 @@ def test_the_denoising_network_lives_on_one_device(kind, optimizer):
     net = UNet(NETWORKS[kind]).to(META)
     z_t = torch.zeros(4, 2, 6, 6, device=META)
     drop = None if kind in ("plain", "labels") else torch.ones(4, dtype=torch.bool)
+    if net.embed_label is not None:  # a table on meta takes indices from anywhere: look at them
+
+        def look(layer, inputs):
+            assert inputs[0].device == META
+
+        net.embed_label.register_forward_pre_hook(look)
     output = net(z_t, torch.arange(1, 5), CONDITIONS[kind], drop)  # t and drop may be on the CPU
     assert output.device == META
     step_on_meta(net, output.square().mean(), optimizer)
@@ -129,6 +135,7 @@ def dtypes_inside(device, precision):
         return out.square().mean(1), None
 
     list(fit(net, loss, 8, FitConfig(steps=1, batch=4, precision=precision, device=device)))
+    assert "forward" not in vars(net)  # what Accelerate has put there is taken off again
     return seen
 
 

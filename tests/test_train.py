@@ -153,6 +153,20 @@ def test_learning_rate_warms_up_and_falls_to_zero():
     assert lr[10:] == [1.0] * 90
 
 
+def test_a_step_is_taken_with_its_own_learning_rate():
+    """AdamW's first step has the length lr in every number: that of step 0, not of the next."""
+    net = nn.Linear(3, 2)
+    before = net.weight.detach().clone()
+    config = quick(steps=1, warmup=10, lr=1.0, weight_decay=0.0, batch=4)
+
+    def loss(model, batch):
+        return model(torch.ones(len(batch.indices), 3)).square().mean(1), None
+
+    list(fit(net, loss, 4, config))
+    moved = (net.weight - before).abs()
+    torch.testing.assert_close(moved, torch.full_like(moved, config.lr_at(0)), rtol=1e-3, atol=0)
+
+
 def test_gradients_are_clipped(monkeypatch):
     norms, step = [], torch.optim.AdamW.step
 

@@ -249,7 +249,7 @@ MUTANTS = [
     ),
     Mutant(
         0, 'Accelerate leaves its wrapper on the network', 'fit.py',
-        '            unprepare(net)', '            pass', (TRAIN,),
+        '            unprepare(net)', '            pass', (GPU,),
     ),
     Mutant(
         0, 'the gradient norm is that after clipping', 'fit.py',

@@ -31,14 +31,14 @@ MUTANTS = [
         'first = 2 + d', TESTS,
     ),
     Mutant(
-        0, 'noise**2 * identity becomes noise * identity', 'gaussian_case.py',
-        'noise**2 * identity',
-        'noise * identity', TESTS,
+        0, 'noise * identity for noise**2 * identity', 'gaussian_case.py',
+        'noise[..., None] ** 2 * identity',
+        'noise[..., None] * identity', TESTS,
     ),
     Mutant(
-        0, 'signal**2 * data.cov + noise becomes signal * data.cov + noise', 'gaussian_case.py',
-        'signal**2 * data.cov + noise',
-        'signal * data.cov + noise', TESTS,
+        0, 'signal * data.cov for signal**2 * data.cov', 'gaussian_case.py',
+        'signal[..., None] ** 2 * data.cov + noise',
+        'signal[..., None] * data.cov + noise', TESTS,
     ),
     Mutant(
         0, 'v * gain) becomes ratio * gain)', 'gaussian_case.py',
@@ -46,9 +46,9 @@ MUTANTS = [
         'ratio * gain)', TESTS,
     ),
     Mutant(
-        0, 'm_s - ratio * gain @ m_t becomes m_s - gain @ m_t', 'gaussian_case.py',
-        'm_s - ratio * gain @ m_t',
-        'm_s - gain @ m_t', TESTS,
+        0, 'm_s - gain @ m_t for m_s - ratio * gain @ m_t', 'gaussian_case.py',
+        'm_s - (ratio * gain @ m_t[..., None])',
+        'm_s - (gain @ m_t[..., None])', TESTS,
     ),
     Mutant(
         0, "Wasserstein distance with one cross term", "metrics.py",
