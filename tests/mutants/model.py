@@ -137,13 +137,13 @@ MUTANTS = [
         'round((1 - strength) * steps)', (LATENT,),
     ),
     Mutant(
-        0, 'betas float32 on disk', 'latent.py',
-        'tensors["betas"] = self.schedule.beta[1:]',
-        'tensors["betas"] = self.schedule.beta[1:].float().double()', (LATENT,),
+        0, 'betas float32 on disk', 'model_file.py',
+        'tensors["betas"] = model.schedule.beta[1:]',
+        'tensors["betas"] = model.schedule.beta[1:].float().double()', (LATENT,),
     ),
     Mutant(
-        0, 'parameterization not stored', 'latent.py',
-        '"parameterization": self.parameterization.name',
+        0, 'parameterization not stored', 'model_file.py',
+        '"parameterization": model.parameterization.name',
         '"parameterization": "V"', (LATENT,),
     ),
     Mutant(
