@@ -115,7 +115,7 @@ class Wave(nn.Module):
 def reverse_step() -> None:
     z, xi = points(5, 2), points(5, 2, seed=1)
     denoise = network_denoiser(Wave(), SCHEDULE, EPS)
-    for t in TIMES[1:]:
+    for t in TIMES:  # at t = 1 the printed sigma is 0: nothing is drawn
         a, before, beta = alpha_bar(t), alpha_bar(t - 1), float(BETAS[t - 1])
         eps = (z + t / 300).sin()
         sigma = ((1 - before) / (1 - a) * beta) ** 0.5

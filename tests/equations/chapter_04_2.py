@@ -480,7 +480,7 @@ def whole_model() -> None:
 
 def ddim_family() -> None:
     z, xi = points(5, 1), points(5, 1, seed=1)
-    for t, s in PAIRS:
+    for t, s in (*PAIRS, (40, 0), (1, 0)):  # b_0 = 0: the step to 0 is the estimate itself
         guess = ORACLE(z, torch.tensor(t))
         a, a_s = alpha_bar(t), alpha_bar(s)
         largest = ((1 - a / a_s) * (1 - a_s) / (1 - a)) ** 0.5
@@ -519,6 +519,14 @@ def ode() -> None:
     for step in (ddim, heun):
         moved = step(z, now, now - h, denoise, schedule, None)[0]
         close((moved - z) / -h, velocity, 1e-4)
+    # Heun's error falls like the third power of the step: the flow of a Gaussian is known.
+    data, errors = normal([0.7], [[0.3]]), []
+    for h in (0.1, 0.05):
+        here, there = (marginal(schedule, data, x) for x in (now, now - h))
+        flow = there.mean + (there.cov / here.cov).sqrt() * (z - here.mean)
+        moved = heun(z, now, now - h, gaussian_denoiser(schedule, *data), schedule, None)[0]
+        errors.append(float((moved - flow).abs().max()))
+    assert 6 < errors[0] / errors[1] < 10, errors
 
 
 def multistep() -> None:
