@@ -27,8 +27,8 @@ COPIED = ("minildm", "tests", "tools", "data", "chapters", "pyproject.toml", "co
 
 EQUATIONS = "tests/equations/test_equations.py"
 # Faults 1 to 23 and 33 of the project's list, but for those that no equation speaks of: time grids
-# (7, 8, 9), clipping (16), the precision of tables (22), the cosine schedule's cap (23), and what only
-# flow matching has (14).
+# (7, 8, 9), clipping (16), the precision of tables (22), the cosine schedule's cap (23), and what
+# only flow matching has (14).
 OF_EQUATIONS = {*range(1, 24), 33} - {7, 8, 9, 14, 16, 22, 23}
 
 
