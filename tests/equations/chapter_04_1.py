@@ -3,6 +3,7 @@
 import math
 
 import torch
+from comparing import close, points
 from registry import Equation
 from torch import nn
 
@@ -22,16 +23,6 @@ CHAPTER = "04_1_mathematical_model"
 BETAS = linear_betas(1000)
 SCHEDULE = DiscreteSchedule(BETAS)
 TIMES = (1, 2, 37, 500, 1000)
-
-
-def close(a, b, tolerance=1e-10) -> None:
-    a, b = (torch.as_tensor(x, dtype=torch.float64) for x in (a, b))
-    assert (a - b).abs().max() <= tolerance, (a, b)
-
-
-def points(*shape: int, seed: int = 0) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, dtype=torch.float64, generator=generator)
 
 
 def alpha_bar(t: int) -> float:

@@ -8,6 +8,7 @@ import math
 
 import sympy as sp
 import torch
+from comparing import close, points
 from registry import Equation
 
 from minildm.denoise import gaussian_denoiser, guided, mixture_denoiser
@@ -54,16 +55,6 @@ MIXTURE = torch.tensor([0.8, 0.2]).double(), torch.tensor([[-1.0], [1.5]]).doubl
 SPREAD = torch.tensor([[[0.05]], [[0.3]]]).double()
 ORACLE = mixture_denoiser(SCHEDULE, *MIXTURE, SPREAD)
 GRID = torch.linspace(-8, 8, 16001, dtype=torch.float64)
-
-
-def close(a, b, tolerance=1e-10) -> None:
-    a, b = (torch.as_tensor(x, dtype=torch.float64) for x in (a, b))
-    assert (a - b).abs().max() <= tolerance, (a, b)
-
-
-def points(*shape: int, seed: int = 0) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, dtype=torch.float64, generator=generator)
 
 
 def alpha_bar(t: int) -> float:

@@ -7,6 +7,7 @@ use a tilted Gaussian, so that a lost off-diagonal entry shows.
 import warnings
 
 import torch
+from comparing import close
 from registry import Equation
 
 from minildm.denoise import gaussian_denoiser
@@ -33,11 +34,6 @@ DATA = normal([1.0, -2.0], [[1.3, 0.6], [0.6, 0.7]])
 RAMP = DiscreteSchedule(ramp_betas(100))
 I = torch.eye(2, dtype=torch.float64)  # noqa: E741
 TIMES = (1, 2, 12, 40, 99, 100)
-
-
-def close(a, b, tolerance=1e-10) -> None:
-    a, b = (torch.as_tensor(x, dtype=torch.float64) for x in (a, b))
-    assert (a - b).abs().max() <= tolerance, (a, b)
 
 
 def points(n: int, seed: int = 0, d: int = 2) -> torch.Tensor:
