@@ -9,6 +9,7 @@ board          all of it as one static figure
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -127,25 +128,17 @@ def draw_samples(
     """
     if sampler not in SAMPLERS:
         raise ValueError(f"sampler must be one of {', '.join(SAMPLERS)}; got {sampler!r}")
-    step = getattr(samplers, sampler)
+    step, generator = getattr(samplers, sampler), seeded(45)
     if sampler == "ddpm":
-        generator = seeded(45)
-        step = _with_noise(step, generator)
+        step = partial(
+            step, draw=lambda z: torch.randn(z.shape, generator=generator, dtype=z.dtype)
+        )
     z_T = torch.randn(n, 2, generator=seeded(46), dtype=torch.float64)
     times = schedule.times(min(steps, schedule.T))
     *_, last = sample(mixture_denoiser(schedule, *MODES), schedule, z_T, times, step)
     coverage = mode_coverage(last.z, MODES[1], SPREAD)
     distance = sliced_wasserstein(last.z, data_points(n))
     return Drawn(last.z, distance, coverage.modes, coverage.points)
-
-
-def _with_noise(step, generator):
-    def noisy(*arguments):
-        return step(
-            *arguments, draw=lambda z: torch.randn(z.shape, generator=generator, dtype=z.dtype)
-        )
-
-    return noisy
 
 
 # --- the static picture ---------------------------------------------------------------------------
