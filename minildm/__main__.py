@@ -7,6 +7,8 @@ from pathlib import Path
 
 from minildm import classifier as judge
 from minildm import recipes, samplers, shapes_results
+from minildm.ablations import run_plan, section_name
+from minildm.ablations.plans import PLANS
 from minildm.checkpoint import CheckpointError
 from minildm.cost import cost_lines
 from minildm.data import digits
@@ -91,6 +93,12 @@ def measure(args: argparse.Namespace) -> None:
     print(f"wrote section {args.name!r} of {args.out}")
 
 
+def ablate(args: argparse.Namespace) -> None:
+    """Run what is missing of a plan of trainings that differ in one thing each."""
+    run_plan(args.name, PLANS[args.name], args.only, args.out)
+    print(f"section {section_name(args.name)!r} of {args.out} is complete")
+
+
 def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
     top = argparse.ArgumentParser(prog="python -m minildm", description=__doc__)
@@ -106,7 +114,18 @@ def parser() -> argparse.ArgumentParser:
     get.add_argument("name", choices=SOURCES)
     get.add_argument("--folder", type=Path, help="where to keep it (your cache)")
     _add_measure(verbs.add_parser("measure", help="measure", description=measure.__doc__))
+    _add_ablate(verbs.add_parser("ablate", help="compare", description=ablate.__doc__))
     return top
+
+
+def _add_ablate(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(run=ablate)
+    names = "; ".join(f"{name}: {plan.question}" for name, plan in PLANS.items())
+    command.add_argument("name", choices=PLANS, metavar="NAME", help=names)
+    command.add_argument(
+        "--only", nargs="+", default=[], metavar="VARIANT", help="these variants (all of them)"
+    )
+    command.add_argument("--out", type=Path, default=RESULTS, help="the file (data/results.json)")
 
 
 def _add_train(command: argparse.ArgumentParser) -> None:

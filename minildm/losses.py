@@ -1,6 +1,8 @@
 """Training objectives: one value per sample, (B,), the mean over that sample's elements.
 
     reconstruction  mean (x_hat - x)^2
+    absolute        mean |x_hat - x|
+    perceptual      reconstruction + weight mean (features(x_hat) - features(x))^2
     KL              KL(N(mean, var) || N(0, I)) per latent element
     diffusion       weight(t) mean (net(z_t, t, condition) - target)^2
 
@@ -31,6 +33,34 @@ def reconstruction_loss(x_hat: Tensor, x: Tensor) -> Tensor:
             f"x_hat has shape {tuple(x_hat.shape)} but x has {tuple(x.shape)}; they must be equal"
         )
     return _per_sample((x_hat - x).square())
+
+
+def absolute_loss(x_hat: Tensor, x: Tensor) -> Tensor:
+    """Mean over elements of |x_hat - x|: (B, *d) twice -> (B,); its best guess is a median.
+
+    Raises ValueError where the shapes differ.
+    """
+    if x_hat.shape != x.shape:
+        raise ValueError(
+            f"x_hat has shape {tuple(x_hat.shape)} but x has {tuple(x.shape)}; they must be equal"
+        )
+    return _per_sample((x_hat - x).abs())
+
+
+def perceptual_loss(
+    features: Callable[[Tensor], Tensor], std: Tensor, weight: float
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """Squared error of pixels plus ``weight`` times that of features, in units of their ``std``.
+
+    ``features``: pictures (B, C, H, W) -> (B, F, h, w), a network that is not trained any more.
+    The idea of Zhang et al. 2018 (arXiv 1801.03924), used by LDM (arXiv 2112.10752), section 3.1.
+    """
+
+    def loss(x_hat: Tensor, x: Tensor) -> Tensor:
+        difference = (features(x_hat) - features(x)) / std
+        return reconstruction_loss(x_hat, x) + weight * _per_sample(difference.square())
+
+    return loss
 
 
 def kl_loss(gaussian: Gaussian) -> Tensor:

@@ -80,10 +80,15 @@ class Trained(NamedTuple):
 
 
 def train_autoencoder(
-    config: AutoencoderTraining, x: Tensor, progress: bool = False, **keep
+    config: AutoencoderTraining,
+    x: Tensor,
+    progress: bool = False,
+    reconstruction: Callable[[Tensor, Tensor], Tensor] = reconstruction_loss,
+    **keep,
 ) -> Trained:
     """Minimise reconstruction + kl KL on images x (n, C, H, W) in [-1, 1]; measures the scale.
 
+    ``reconstruction(x_hat, x) -> (B,)``: the squared error, or another loss per image.
     LDM (arXiv 2112.10752), section 3.1, without the adversarial and perceptual terms.
     """
     few = x if isinstance(x, Tensor) else x[torch.arange(min(len(x), 2000))]
@@ -98,7 +103,7 @@ def train_autoencoder(
     def loss(model: nn.Module, batch: Batch) -> tuple[Tensor, None]:
         part = x[batch.indices].to(net.scale.device)
         x_hat, q = model(part, batch.normal(shape).to(part))
-        return reconstruction_loss(x_hat, part) + config.kl * kl_loss(q), None
+        return reconstruction(x_hat, part) + config.kl * kl_loss(q), None
 
     trained = _train(net, loss, len(x), config, "autoencoder", progress, **keep)
     trained.net.measure_scale(few)
@@ -111,14 +116,16 @@ def train_denoiser(
     z0: Tensor,
     condition: Tensor | None = None,
     progress: bool = False,
+    prepare: Callable[[nn.Module], nn.Module] = lambda net: net,
     **keep,
 ) -> Trained:
     """Minimise the diffusion loss on scaled latents z0 (n, c, h, w), encoded once by the caller.
 
     ``condition``: one entry per sample, of the kind that ``config.model`` names; a share ``drop``
     of each batch sees the null condition instead. The history has the loss by noise level.
+    ``prepare(net)``: the network to train, made from the fresh one: given weights, a frozen part.
     """
-    net = build(lambda: build_network(config.model), config.fit.seed)
+    net = build(lambda: prepare(build_network(config.model)), config.fit.seed)
     loss = denoiser_loss(config, schedule, z0, condition)
     more = {"schedule": _name_of(schedule)}
     return _train(net, loss, len(z0), config, "denoiser", progress, more, **keep)
