@@ -5,6 +5,7 @@ captioned         images with their captions below them
 flow_chart        the latent diffusion model: how it learns, how it makes an image
 quality_by_steps  quality against the number of sampling steps
 bars              named shares, with bands over seeds
+seeds             what each variant of an experiment gave, a dot for each seed
 """
 
 import textwrap
@@ -158,6 +159,45 @@ def bars(
     ax.set_yticks(range(len(shares)), list(shares))
     ax.set(xlabel=x_label, xlim=(0, 1.12))
     ax.invert_yaxis()
+    ax.spines[["top", "right"]].set_visible(False)
+    return fig
+
+
+def seeds(
+    runs: Mapping[str, Sequence[float]],
+    x_label: str,
+    form: str = ".0%",
+    marks: Mapping[str, float] | None = None,
+    log: bool = False,
+) -> Figure:
+    """One row per variant: a dot for each seed, a line over their range, the mean as a number.
+
+    ``form`` prints the mean; ``marks`` (name -> value) are vertical lines, such as a chance level.
+    The first variant is the one that the others are compared with: a thin line shows its mean.
+    """
+    fig = Figure(figsize=(WIDTH, 0.33 * len(runs) + 0.9), layout="constrained")
+    ax = fig.subplots()
+    for i, (name, values) in enumerate(runs.items()):
+        colour = GREY if i == 0 else BLUE
+        ax.plot([min(values), max(values)], [i, i], color=colour, linewidth=1.5)
+        ax.plot(values, [i] * len(values), "o", color=colour, markersize=5, label=name)
+        mean = sum(values) / len(values)
+        ax.annotate(
+            f"{mean:{form}}", (1.01, i), xycoords=("axes fraction", "data"), fontsize=9, va="center"
+        )
+        if i == 0:
+            ax.axvline(mean, color=GREY, linewidth=0.8, zorder=0)
+    for k, (name, value) in enumerate((marks or {}).items()):
+        ax.axvline(value, color=RED, linewidth=1, linestyle=DASHES[1 + k % 5], zorder=0)
+        ax.annotate(
+            name, (value, 1), xycoords=("data", "axes fraction"), xytext=(3, 2),
+            textcoords="offset points", fontsize=8, color=RED,
+        )  # fmt: skip
+    ax.set_yticks(range(len(runs)), list(runs))
+    ax.set(xlabel=x_label, ylim=(len(runs) - 0.5, -0.5))
+    if log:
+        ax.set_xscale("log")
+    ax.grid(axis="x", color="#e4e4e4", linewidth=0.7)
     ax.spines[["top", "right"]].set_visible(False)
     return fig
 

@@ -56,6 +56,27 @@ class Plan:
         return override(reseeded(self.base, seed), self.variants[variant])
 
 
+def outcomes(name: str, variant: str, *keys: str, path: str | Path = RESULTS) -> list:
+    """What data/results.json says of a variant, seed by seed: figures[key][key].. of each run.
+
+    Raises ValueError for a plan or variant without results, naming the command that makes them.
+    """
+    section = read_results(section_name(name), path)
+    runs = section["variants"].get(variant, {}).get("runs", [])
+    if not runs:
+        raise ValueError(
+            f"no results of {variant!r} in plan {name!r}; there are "
+            f"{', '.join(v for v, found in section['variants'].items() if found['runs'])}; "
+            f"python -m minildm ablate {name} makes them"
+        )
+    found = []
+    for run in runs:
+        for key in keys:
+            run = run[key]
+        found.append(run)
+    return found
+
+
 def timed(work: Callable[[], Any]) -> tuple[Any, float]:
     """What ``work`` returns, and the minutes of CPU time that it took, over all threads."""
     start = process_time()
