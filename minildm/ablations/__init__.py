@@ -7,8 +7,8 @@
     surgery.py           networks with one part taken out
 
 ``python -m minildm ablate NAME`` runs a plan and writes section "ablation NAME" of
-data/results.json, run by run: an interrupted plan goes on where it stopped. A variant whose
-settings have changed since is run again.
+data/results.json, run by run, and pictures of each variant's first seed to data/ablations/. An
+interrupted plan goes on where it stopped. A variant whose settings have changed is run again.
 """
 
 import json
@@ -18,16 +18,22 @@ from pathlib import Path
 from time import process_time
 from typing import Any, NamedTuple
 
+import torch
+from PIL import Image
+from torch import Tensor
+
 from minildm.machine import surroundings
+from minildm.pictures import tile
 from minildm.recipes import RESULTS, read_results, write_results
 from minildm.settings import override, reseeded
 
 
 class Outcome(NamedTuple):
-    """What one training cost, in minutes of CPU, and the figures of its result."""
+    """What one training cost, in minutes of CPU, the figures of its result, and some pictures."""
 
     cpu_minutes: float
     figures: dict
+    pictures: Tensor
 
 
 @dataclass(frozen=True)
@@ -99,9 +105,25 @@ def run_plan(
                 report(f"over its budget of {plan.minutes} minutes: {outcome.cpu_minutes:.1f}")
                 run["over_budget"] = True
             done["variants"][variant]["runs"].append(run)
+            if seed == plan.seeds[0]:
+                _write_picture(outcome.pictures, picture(name, variant, Path(path).parent))
             write_results(section_name(name), {**done, **surroundings()}, path)
             report(f"{name}, {variant}, seed {seed}: {json.dumps(run)}")
     return _section(name, plan, path)
+
+
+def picture(name: str, variant: str, folder: str | Path = RESULTS.parent) -> Path:
+    """The file with pictures of a variant's first seed, beside data/results.json."""
+    words = "".join(c if c.isalnum() or c == "." else "-" for c in f"{name} {variant}")
+    return Path(folder) / "ablations" / f"{words}.png"
+
+
+def _write_picture(x: Tensor, path: Path) -> None:
+    """Images x (n, C, H, W) in [-1, 1] side by side, as one small PNG."""
+    strip = ((tile(x, len(x)) + 1) * 127.5).round().to(torch.uint8)  # (C, h, w)
+    image = Image.fromarray(strip.permute(1, 2, 0).expand(-1, -1, 3).numpy())  # (h, w, 3)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def section_name(name: str) -> str:

@@ -14,6 +14,8 @@ from minildm.metrics import caption_accuracy, psnr
 from minildm.shapes import Pictures, splits
 from minildm.train import AutoencoderTraining, train_autoencoder
 
+EXAMPLES = 6  # reconstructions to look at
+
 
 @dataclass(frozen=True)
 class AutoencoderLab:
@@ -37,7 +39,9 @@ def run_autoencoder(config: AutoencoderLab) -> Outcome:
     pictures = Pictures(splits().train, config.pictures, config.autoencoder.fit.seed)
     trained, minutes = timed(lambda: train_autoencoder(config.autoencoder, pictures))
     unseen = Pictures(splits().validation, config.judged, seed=0)
-    return Outcome(minutes, inspect_autoencoder(trained.net, unseen))
+    with torch.no_grad():
+        few = trained.net.decode(trained.net.encode(unseen[:EXAMPLES]).mean)
+    return Outcome(minutes, inspect_autoencoder(trained.net, unseen), few)
 
 
 @torch.no_grad()
@@ -47,7 +51,8 @@ def inspect_autoencoder(autoencoder: Autoencoder, pictures: Pictures) -> dict:
     figures, x_hat = latent_figures(autoencoder, x)
     accuracy = caption_accuracy(judge(x_hat), pictures.rows)
     by_name = {name: round(share, 4) for name, share in accuracy.by_name.items()}
-    return {**figures, "read": accuracy.joint, "by_name": by_name}
+    lost = [round(share, 5) for share in lost_detail(x_hat, x).tolist()]
+    return {**figures, "read": accuracy.joint, "by_name": by_name, "lost_detail": lost}
 
 
 @torch.no_grad()
@@ -75,3 +80,22 @@ def latent_figures(autoencoder: Autoencoder, x: Tensor) -> tuple[dict, Tensor]:
 def edges(x: Tensor) -> Tensor:
     """Mean absolute difference of neighbouring pixels, across and down: how sharp a picture is."""
     return (x.diff(dim=-1).abs().mean() + x.diff(dim=-2).abs().mean()) / 2
+
+
+def lost_detail(x_hat: Tensor, x: Tensor, bands: int = 8) -> Tensor:
+    """Power of the error over power of the picture, per band of spatial frequency: (bands,).
+
+    Band k holds radial frequencies from k to k + 1, in units of 1 / (2 bands) cycles per pixel: the
+    last one is the finest detail that pixels can show. 0: nothing is lost; 1: as good as grey.
+    Images (n, C, H, W), H = W; the mean of each image is left out.
+    """
+    frequency = torch.fft.fftfreq(x.shape[-1], dtype=torch.float64)
+    radius = torch.hypot(frequency[:, None], frequency[None])  # (H, W), cycles per pixel
+    band = (radius * 2 * bands).long().clamp(max=bands)  # corners, beyond 1/2, are not used
+    band[0, 0] = bands
+    powers = [torch.fft.fft2(y.double()).abs().square().sum((0, 1)) for y in (x_hat - x, x)]
+    error, signal = (
+        torch.zeros(bands + 1, dtype=torch.float64).index_add(0, band.flatten(), p.flatten())
+        for p in powers
+    )
+    return (error / signal)[:bands]

@@ -50,7 +50,9 @@ class DigitsLab:
 def run_digits(config: DigitsLab) -> Outcome:
     """Train a denoiser, then let the judge of digits look at what it draws."""
     trained, minutes = timed(lambda: train(config))
-    return Outcome(minutes, judge_digits(assemble(config, trained.net), config.samples))
+    model = assemble(config, trained.net)
+    few = model.generate(asked_labels(20), steps=STEPS, sampler=dpmpp_2m, guidance=1.0, seed=0)
+    return Outcome(minutes, judge_digits(model, config.samples), few)
 
 
 def train(config: DigitsLab):
@@ -117,7 +119,7 @@ def run_digits_autoencoder(config: DigitsAutoencoderLab) -> Outcome:
     p = classifier.probabilities(x_hat)
     figures["read"] = round(float((p.argmax(1) == split.labels_held_out).double().mean()), 4)
     figures["random"] = round(confident_fraction(classifier.probabilities(drawn)), 4)
-    return Outcome(minutes, figures)
+    return Outcome(minutes, figures, x_hat[:20])
 
 
 def digits_perceptual(weight: float = 0.1) -> Callable[[Tensor, Tensor], Tensor]:

@@ -81,14 +81,15 @@ def run_shapes(config: ShapesLab) -> Outcome:
     z0, tokens = latents(config.pictures)
     trained, minutes = timed(lambda: train(config, z0, tokens))
     model = assemble(shipped().autoencoder, trained.net, config.denoiser.parameterization)
-    figures = {}
+    figures, few = {}, None
     for name, rows in (("captions", unseen()), ("held_out_combinations", combinations())):
-        _, _, accuracy = draw_and_judge(model, Task(rows, config.steps), config.guidance, seed=0)
+        x, _, accuracy = draw_and_judge(model, Task(rows, config.steps), config.guidance, seed=0)
         figures[name] = as_figures(accuracy)
+        few = x[:8] if name == "captions" else few
     last = trained.history[-1]
     figures["loss"] = round(last.loss, 4)
     figures["by_level"] = [round(value, 4) for value in last.by_level]
-    return Outcome(minutes, figures)
+    return Outcome(minutes, figures, few)
 
 
 def train(config: ShapesLab, z0: Tensor, tokens: Tensor) -> Trained:
@@ -175,7 +176,9 @@ def run_contrastive(config: ContrastiveLab) -> Outcome:
     trained, minutes = timed(lambda: train_contrastive(config.training, x, tokens))
     pictures = distinct_pictures(config.judged)
     pairs = {what: tells_apart(trained.net, pictures, what) for what in SWAPS}
-    return Outcome(minutes, {**retrieval(trained.net, pictures), "tells_apart": pairs})
+    return Outcome(
+        minutes, {**retrieval(trained.net, pictures), "tells_apart": pairs}, pictures[:8]
+    )
 
 
 def distinct_pictures(count: int) -> Pictures:
