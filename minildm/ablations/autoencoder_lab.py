@@ -26,7 +26,7 @@ class AutoencoderLab:
             model=AutoencoderConfig(
                 image_channels=3, latent_channels=4, factor=8, patch=4, width=64, max_width=128
             ),
-            fit=FitConfig(steps=1500, batch=16, lr=3e-3, warmup=50, ema=0.99, optimizer="muon"),
+            fit=FitConfig(steps=1000, batch=16, lr=3e-3, warmup=50, ema=0.99, optimizer="muon"),
             kl=1e-5,
         )
     )
