@@ -8,9 +8,11 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 from minildm.losses import (
+    absolute_loss,
     diffusion_loss,
     kl_loss,
     min_snr_weight,
+    perceptual_loss,
     random_times,
     reconstruction_loss,
     snr_weight,
@@ -201,3 +203,25 @@ def test_reconstruction_is_a_mean_over_each_image():
     assert reconstruction_loss(x_hat, x).tolist() == [0, 1, 0.25]
     with pytest.raises(ValueError, match="must be equal"):
         reconstruction_loss(x_hat, x[:1])
+
+
+def test_the_absolute_error_by_hand():
+    x, x_hat = torch.tensor([[1.0, -2.0], [0.0, 0.0]]), torch.tensor([[0.0, 2.0], [0.5, 0.0]])
+    torch.testing.assert_close(absolute_loss(x_hat, x), torch.tensor([2.5, 0.25]))
+    with pytest.raises(ValueError, match=r"\(2, 2\) but x has \(2, 1\)"):
+        absolute_loss(x_hat, x[:, :1])
+
+
+def test_a_perceptual_loss_adds_the_features_in_their_own_units():
+    """Features that see each pixel doubled and tripled, with standard deviations 2 and 6."""
+    x, x_hat = torch.zeros(1, 1, 2, 2), torch.full((1, 1, 2, 2), 0.5)
+
+    def features(y):
+        return torch.cat([2 * y, 3 * y], dim=1)
+
+    std = torch.tensor([2.0, 6.0])[None, :, None, None]
+    loss = perceptual_loss(features, std, weight=0.1)(x_hat, x)
+    pixels = 0.5**2
+    seen = ((2 * 0.5 / 2) ** 2 + (3 * 0.5 / 6) ** 2) / 2
+    torch.testing.assert_close(loss, torch.tensor([pixels + 0.1 * seen]))
+    torch.testing.assert_close(perceptual_loss(features, std, 0.0)(x_hat, x), torch.tensor([0.25]))

@@ -88,7 +88,10 @@ def lost_detail(x_hat: Tensor, x: Tensor, bands: int = 8) -> Tensor:
     Band k holds radial frequencies from k to k + 1, in units of 1 / (2 bands) cycles per pixel: the
     last one is the finest detail that pixels can show. 0: nothing is lost; 1: as good as grey.
     Images (n, C, H, W), H = W; the mean of each image is left out.
+    Raises ValueError where a band would be empty.
     """
+    if x.shape[-1] <= 2 * bands or x.shape[-1] != x.shape[-2]:
+        raise ValueError(f"images must be square, wider than {2 * bands}; got {tuple(x.shape)}")
     frequency = torch.fft.fftfreq(x.shape[-1], dtype=torch.float64)
     radius = torch.hypot(frequency[:, None], frequency[None])  # (H, W), cycles per pixel
     band = (radius * 2 * bands).long().clamp(max=bands)  # corners, beyond 1/2, are not used
