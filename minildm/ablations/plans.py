@@ -64,6 +64,8 @@ DIGITS = Plan(
     seeds=(0, 1, 2),
 )
 
+# A first plan of 500 steps was stopped after one training: its base drew 30 % of the captions right,
+# too few to compare anything with. 700 steps, and one variant less (300 pictures).
 TEXT_TO_IMAGE = Plan(
     question="What are the network's parts, the number of pictures and the text encoder good for?",
     base=ShapesLab(),
@@ -74,7 +76,7 @@ TEXT_TO_IMAGE = Plan(
         "no time": ("without=time",),
         "words by attention only": ("denoiser.model.pool=false",),
         "words by concatenation": ("denoiser.model.conditioning=concat",),
-        **{f"{n} pictures": (f"pictures={n}",) for n in (100, 300, 1000, 5000)},
+        **{f"{n} pictures": (f"pictures={n}",) for n in (100, 1000, 5000)},
         "contrastive text encoder": ("encoder=contrastive",),
         "random text encoder": ("encoder=random",),
     },

@@ -56,7 +56,7 @@ class ShapesLab:
                 unet=UNetConfig(channels=4, width=48, multipliers=(1, 1), attention=(0, 1))
             ),
             fit=FitConfig(
-                steps=500, batch=64, lr=3e-3, warmup=50, ema=0.99, optimizer="muon", log_every=50
+                steps=700, batch=64, lr=3e-3, warmup=50, ema=0.99, optimizer="muon", log_every=50
             ),
             min_snr=5.0,
             snr_floor=1.0,
