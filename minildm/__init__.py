@@ -34,11 +34,24 @@ What training needs besides:
     accelerator.py, muon.py        devices and processes; the optimiser of long trainings
     settings.py, registry.py       settings from the command line; the trainings by their names
 
+Chapters 5 and 6 look at all this, take it apart, and put it to work:
+
+    diagnosis.py, looking_inside.py  a bug or slow training; what flows through a network
+    memory.py                        what a training must hold in memory
+    known_answer.py, film.py         samplers where the end is known; a walk as a film
+    sampling_results.py              samplers against the number of network evaluations
+    guidance_results.py              accuracy, variety and colour for each guidance
+    contrastive.py                   matching texts and pictures, the idea of CLIP
+    editing.py, edited.py            inpainting, directions, tiles; and what the judge says of it
+    editing_results.py               all figures of editing
+    ablations/                       trainings that differ in one thing, written down first
+
 Beside them: checks.py (error messages), checkpoint.py and model_file.py (files), data.py and
 download.py (data sets), metrics.py (measurement), classifier.py (a judge of digits), recipes.py
 (digits models and their figures), cost.py (parameters and operations), machine.py (where figures
 were taken), gaussian_case.py and elbo.py (closed forms of chapters 4.3 and 4.2), plots.py,
-pictures.py and display.py (figures), explorer.py and widgets.py (the sliders of chapter 4.4),
+pictures.py, heatmaps.py, stacked.py, sampling_pictures.py, editing_pictures.py and display.py
+(figures), explorer.py and widgets.py (the sliders of chapter 4.4),
 exercises/ (checks of the reader's answers), __main__.py (the command line).
 """
 

@@ -6,7 +6,14 @@ import textwrap
 from pathlib import Path
 
 from minildm import classifier as judge
-from minildm import recipes, samplers, shapes_results
+from minildm import (
+    editing_results,
+    guidance_results,
+    recipes,
+    samplers,
+    sampling_results,
+    shapes_results,
+)
 from minildm.ablations import run_plan, section_name
 from minildm.ablations.plans import PLANS
 from minildm.checkpoint import CheckpointError
@@ -78,11 +85,29 @@ def measure_pixels(seeds: list[int]) -> dict:
     return shapes_results.compare_spaces(seeds=seeds)
 
 
+def measure_samplers(seeds: list[int]) -> dict:
+    """Four samplers on the same noise: accuracy against network evaluations."""
+    return sampling_results.measure_samplers(LatentDiffusion.load("shapes"), seeds)
+
+
+def measure_editing(seeds: list[int]) -> dict:
+    """Edit pictures: inpainting, strength, tilings, interpolation, attributes, restoration."""
+    return editing_results.measure_editing(LatentDiffusion.load("shapes"), seeds)
+
+
+def measure_guidance(seeds: list[int]) -> dict:
+    """What guidance does to accuracy, variety and colour."""
+    return guidance_results.measure_guidance(LatentDiffusion.load("shapes"), seeds)
+
+
 MEASURES = {
     "digits": measure_digits,
     "shipped-digits": measure_shipped_digits,
     "shapes": measure_shapes,
     "pixels": measure_pixels,
+    "samplers": measure_samplers,
+    "editing": measure_editing,
+    "guidance": measure_guidance,
 }
 
 

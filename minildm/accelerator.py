@@ -27,7 +27,7 @@ def accelerated(precision: str, device: str) -> Iterator[Accelerator]:
     global _running, _settings_are_ours
     cpu = device == "cpu" or not torch.accelerator.is_available()
     if cpu and precision == "fp16":
-        raise ValueError("precision 'fp16' needs a GPU; use 'no' (fastest on a CPU) or 'bf16'")
+        raise ValueError("precision 'fp16' needs a GPU; use 'no' or 'bf16'")
     _forget_other_settings(precision, cpu)
     _settings_are_ours = _settings_are_ours or not AcceleratorState._shared_state
     accelerator = Accelerator(mixed_precision=precision, cpu=cpu)

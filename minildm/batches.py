@@ -37,7 +37,7 @@ class FitConfig:
     clip          largest norm of the gradient
     ema           decay of the running average of the weights
     accumulate    a step's samples go through the network in so many parts: less memory
-    precision     "no", "bf16" or "fp16" (mixed precision; on a CPU "no" is the fastest)
+    precision     "no", "bf16" or "fp16" (mixed precision; on a CPU it helps wide networks only)
     device        "auto" (CUDA or MPS where there is one) or "cpu"
     log_every     steps per progress record
     save_every    steps per checkpoint

@@ -64,8 +64,8 @@ DIGITS = Plan(
     seeds=(0, 1, 2),
 )
 
-# A first plan of 500 steps was stopped after one training: its base drew 30 % of the captions right,
-# too few to compare anything with. 700 steps, and one variant less (300 pictures).
+# A first plan of 500 steps was stopped after one training: its base drew 30 % of the captions
+# right, too few to compare anything with. So 700 steps, and one variant less (300 pictures).
 TEXT_TO_IMAGE = Plan(
     question="What are the network's parts, the number of pictures and the text encoder good for?",
     base=ShapesLab(),

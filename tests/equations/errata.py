@@ -59,17 +59,18 @@ ERRATA = [
     ),
     Erratum(
         6, "4.1", "The autoencoder minimises the reconstruction error.",
-        "That leaves scale and shape of the latents open: a KL term and a scale are needed.",
-        (("03", "unscaled"), ("04_1", "loud-latents"), ("04_1", "kl-and-scale")),
-        ("4.1.3", "4.1.4", "4.1.5"),
+        "That leaves scale and shape of the latents open: a KL term and a scale are needed. What a "
+        "squared error does to detail is measured.",
+        (("03", "unscaled"), ("04_1", "loud-latents"), ("04_1", "kl-and-scale"),
+         ("05_1", "three-losses"), ("05_1", "scale-sweep")),
+        ("4.1.3", "4.1.4", "4.1.5", "5.1.4", "5.1.5"),
     ),
     Erratum(
         7, "3.2", "A condition is concatenated with the latent.",
         "That suits conditions that are aligned with the image. A text is read by cross-attention. "
-        "Both are built; their comparison by training belongs to chapter 5.5, which is not written "
-        "yet.",
-        (),
-        ("tests/test_text.py::test_the_order_of_the_words_matters",
+        "Both are built, and compared by training.",
+        (("05_5", "word-maps"), ("05_5", "conditioning")),
+        ("5.5.1", "tests/test_text.py::test_the_order_of_the_words_matters",
          "tests/test_text.py::test_each_image_reads_its_own_text"),
     ),
     Erratum(

@@ -1,0 +1,73 @@
+"""Data on a line: there the end of a deterministic walk is known before anybody walks.
+
+    Clusters     some normal distributions on a line, each with its share
+    THREE        the data of chapter 5.4
+    even_normal  points that stand for the whole of N(0, 1): no sample, no luck
+    exact_end    where the exact walk takes each of them
+
+On a line walks cannot pass each other: they never cross, because both would go on alike from there.
+So the walk keeps the order of the points, and the quarter of them that starts lowest ends lowest.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from minildm import checks
+from minildm.denoise import Denoiser, mixture_denoiser
+
+HALVINGS = 60  # of an interval of length 100: below the last digit of float64
+
+
+class Clusters(NamedTuple):
+    """Data on a line: ``shares`` sum to 1, each cluster is N(mean, std^2)."""
+
+    shares: tuple[float, ...]
+    means: tuple[float, ...]
+    stds: tuple[float, ...]
+
+    def below(self, x: Tensor) -> Tensor:
+        """F(x): the share of the data below each x, float64 shaped like x."""
+        each = [
+            share * torch.special.ndtr((x.double() - mean) / std)
+            for share, mean, std in zip(*self, strict=True)
+        ]
+        return torch.stack(each).sum(0)
+
+    def denoiser(self, schedule, shift: float = 0.0) -> Denoiser:
+        """The exact denoiser of these data, moved to the right by ``shift``.
+
+        A moved one stands for a network that has learned something slightly wrong.
+        """
+        shares, means, stds = (torch.tensor(x, dtype=torch.float64) for x in self)
+        return mixture_denoiser(
+            schedule, shares, means[:, None] + shift, stds[:, None, None].square()
+        )
+
+
+THREE = Clusters((0.5, 0.3, 0.2), (-1.0, 0.35, 1.5), (0.12, 0.2, 0.08))
+
+
+def even_normal(n: int) -> Tensor:
+    """The n points of N(0, 1) with shares (i + 1/2) / n below them: float64 (n, 1), increasing.
+
+    Raises ValueError unless n is an integer >= 1.
+    """
+    checks.count("n", n)
+    share = (torch.arange(n, dtype=torch.float64) + 0.5) / n
+    return torch.special.ndtri(share)[:, None]
+
+
+def exact_end(clusters: Clusters, z_T: Tensor) -> Tensor:
+    """F^-1(Phi(z_T)): the point of the data with as much below it as z_T has in N(0, 1).
+
+    Shaped like z_T, float64. F^-1 by halving an interval: F increases.
+    """
+    wanted = torch.special.ndtr(z_T.double())
+    low, high = torch.full_like(wanted, -50.0), torch.full_like(wanted, 50.0)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        too_low = clusters.below(middle) < wanted
+        low, high = torch.where(too_low, middle, low), torch.where(too_low, high, middle)
+    return (low + high) / 2

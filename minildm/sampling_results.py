@@ -1,0 +1,180 @@
+"""Samplers against the number of network evaluations: section "samplers" of data/results.json.
+
+Every sampler starts from the same noise, for the same captions. Two figures of each run:
+
+    joint     share of pictures in which the judge reads all that was asked for
+    distance  root mean square difference of its latents from those of a walk so fine that finer
+              ones no longer move it; DDPM has no such end, its distance says how far it strays
+
+A measurement is interrupted for free: each run is kept in a file, and the next one goes on there.
+"""
+
+import json
+import statistics
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from minildm.accuracy import caption_accuracy
+from minildm.judge import judge
+from minildm.latent import LatentDiffusion
+from minildm.machine import surroundings
+from minildm.samplers import ddim, ddpm, dpmpp_2m, heun
+from minildm.shapes import splits
+from minildm.shapes_results import Task, as_figures, asked_texts, band
+from minildm.shapes_training import GUIDANCE
+
+SAMPLERS = {"ddpm": ddpm, "ddim": ddim, "heun": heun, "dpmpp_2m": dpmpp_2m}
+EVALUATIONS = (2, 3, 4, 6, 8, 12, 16, 25, 50)  # of the network, in each branch of the guidance
+CAPTIONS = 100
+FINE, FOLLOWED = 100, 40  # steps of the reference; captions for which it is walked
+KEPT = Path(tempfile.gettempdir()) / "minildm-samplers.jsonl"
+
+
+def evaluations(step: Callable, steps: int) -> int:
+    """How often a sampler asks the denoiser in that many steps: n, and 2 n - 1 for ``heun``.
+
+    Heun asks twice in each step but the last, which jumps to clean data.
+    """
+    return 2 * steps - 1 if step is heun else steps
+
+
+def steps_for(step: Callable, most: int) -> int:
+    """The largest number of steps that costs at most ``most`` evaluations.
+
+    Raises ValueError unless ``most`` is at least 1.
+    """
+    if most < 1:
+        raise ValueError(f"most must be at least 1 evaluation; got {most}")
+    return (most + 1) // 2 if step is heun else most
+
+
+def draw_latents(model: LatentDiffusion, task: Task, guidance: float, seed: int) -> Tensor:
+    """The latents (n, c, h, w) of ``shapes_results.draw``: same noise, same captions, undecoded."""
+    options = {"steps": task.steps, "sampler": task.sampler, "guidance": guidance, "seed": seed}
+    noise = model.noise(len(task.rows), seed)
+    *_, last = model.walk(asked_texts(task.rows), z_T=noise, **options)
+    return last.z
+
+
+def rms(a: Tensor, b: Tensor) -> float:
+    """Root mean square difference of two batches of latents, over all their numbers."""
+    return float((a.double() - b.double()).square().mean().sqrt())
+
+
+def measure_samplers(
+    model: LatentDiffusion,
+    seeds: Sequence[int] = (0, 1, 2),
+    count: int = CAPTIONS,
+    kept: Path = KEPT,
+    report=print,
+) -> dict:
+    """Accuracy and distance of each sampler at each number of evaluations, over seeds.
+
+    ``kept`` holds the runs that are done, and is removed at the end.
+    """
+    rows, done = splits().test[:count], _Kept(kept, model, count)
+    fine = {seed: done.walk(model, rows, "dpmpp_2m", FINE, seed) for seed in seeds}
+    for seed in seeds:
+        for name, steps in _grid():
+            if (name, steps, seed) not in done.runs:
+                run = _run(model, Task(rows, steps, SAMPLERS[name]), seed, fine[seed])
+                done.add(name, steps, seed, run)
+                report(f"{name}, {steps} steps, seed {seed}: {json.dumps(run)}")
+    table = {name: [] for name in SAMPLERS}
+    for name, steps in _grid():
+        runs = [{"seed": seed, **done.runs[name, steps, seed]} for seed in seeds]
+        table[name].append(_point(SAMPLERS[name], steps, runs))
+    figures = {
+        "command": f"python -m minildm measure samplers --seeds {' '.join(map(str, seeds))}",
+        "captions": count,
+        "guidance": GUIDANCE,
+        "reference": _about(fine, done.walk(model, rows, "heun", FINE // 2, seeds[0])),
+        "samplers": table,
+        **surroundings(),
+    }
+    kept.unlink(missing_ok=True)
+    return figures
+
+
+def within_noise(points: Sequence[Mapping]) -> int:
+    """The fewest evaluations whose mean accuracy lies in the seeds' band of the best point.
+
+    ``points``: one sampler's, as in the section: each with "evaluations" and "joint" with "mean",
+    "min" and "max". Raises ValueError without points.
+    """
+    if not points:
+        raise ValueError("points must hold at least one point of a sampler; got none")
+    best = max(points, key=lambda point: point["joint"]["mean"])
+    good = [p["evaluations"] for p in points if p["joint"]["mean"] >= best["joint"]["min"]]
+    return min(good)
+
+
+# --- one run --------------------------------------------------------------------------------------
+
+
+def _grid() -> list[tuple[str, int]]:
+    """(sampler, steps) of every point, each once: 3 and 4 evaluations are both 2 steps of Heun."""
+    pairs = ((n, steps_for(step, most)) for n, step in SAMPLERS.items() for most in EVALUATIONS)
+    return list(dict.fromkeys(pairs))
+
+
+def _run(model: LatentDiffusion, task: Task, seed: int, fine: Tensor) -> dict:
+    z = draw_latents(model, task, GUIDANCE, seed)
+    found = as_figures(caption_accuracy(judge(model.decode(z).cpu()), task.rows))
+    return {**found, "distance": round(rms(z[: len(fine)], fine), 4)}
+
+
+def _point(step: Callable, steps: int, runs: Sequence[dict]) -> dict:
+    names = runs[0]["by_name"]
+    shares = {n: round(statistics.mean(r["by_name"][n] for r in runs), 4) for n in names}
+    short = [{k: run[k] for k in ("seed", "joint", "accepted", "distance")} for run in runs]
+    distance = round(statistics.mean(run["distance"] for run in runs), 4)
+    head = {"evaluations": evaluations(step, steps), "steps": steps}
+    return {**head, **band(short), "distance": distance, "by_name": shares}
+
+
+def _about(fine: Mapping[int, Tensor], other: Tensor) -> dict:
+    """What the reference is, how well another sampler agrees with it, and what "far" means."""
+    z = next(iter(fine.values()))
+    apart = [rms(a, b) for a, b in pairwise(fine.values())]
+    return {
+        "sampler": "dpmpp_2m",
+        "steps": FINE,
+        "captions": len(z),
+        "heun_with_as_many_evaluations": round(rms(other, z), 4),
+        "another_noise": round(statistics.mean(apart), 4) if apart else None,
+    }
+
+
+class _Kept:
+    """The runs in a file of JSON lines; those of another model or another count do not count."""
+
+    def __init__(self, path: Path, model: LatentDiffusion, count: int) -> None:
+        self.path = path
+        weights = sum(float(p.detach().double().abs().sum()) for p in model.parameters())
+        self.mark = f"{count} captions, {FOLLOWED} of them for {FINE} steps, weights {weights:.6f}"
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        whole, _, cut = text.rpartition("\n")
+        if cut:  # the power went away in the middle of a line
+            path.write_text(f"{whole}\n" if whole else "", encoding="utf-8")
+        found = [json.loads(line) for line in whole.splitlines()]
+        self.runs = {tuple(f["key"]): f["run"] for f in found if f["mark"] == self.mark}
+
+    def walk(self, model: LatentDiffusion, rows: Tensor, name: str, steps: int, seed: int):
+        """The latents at the end of a fine walk for the first captions, walked once."""
+        key = (f"fine {name}", steps, seed)
+        if key not in self.runs:
+            task = Task(rows[:FOLLOWED], steps, SAMPLERS[name])
+            self.add(*key, draw_latents(model, task, GUIDANCE, seed).tolist())
+        return torch.tensor(self.runs[key])
+
+    def add(self, name: str, steps: int, seed: int, run: dict | list) -> None:
+        self.runs[name, steps, seed] = run
+        line = json.dumps({"mark": self.mark, "key": [name, steps, seed], "run": run})
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")

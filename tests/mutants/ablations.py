@@ -1,0 +1,71 @@
+"""Faults in the comparisons of chapters 5.1 to 5.5: plans, surgery, matching, guidance."""
+
+from mutants import Mutant
+
+ABLATIONS = "tests/test_ablations.py"
+CONTRASTIVE = "tests/test_contrastive.py"
+GUIDANCE = "tests/test_guidance_results.py"
+LOSSES = "tests/test_losses.py"
+
+MUTANTS = [
+    Mutant(
+        0, 'old results count for new settings', 'ablations/__init__.py',
+        'same = found["base"] == base and old.get("changes") == list(changes)',
+        'same = found["base"] == base and bool(old)', (ABLATIONS,),
+    ),
+    Mutant(
+        0, 'a finished run is run again', 'ablations/__init__.py',
+        'if any(run["seed"] == seed for run in done["variants"][variant]["runs"]):',
+        'if False:', (ABLATIONS,),
+    ),
+    Mutant(
+        0, 'waiting counts as CPU time', 'ablations/__init__.py',
+        'from time import process_time',
+        'from time import perf_counter as process_time', (ABLATIONS,),
+    ),
+    Mutant(
+        0, 'the skips are kept, what comes from below is lost', 'ablations/surgery.py',
+        'return torch.cat([h, torch.zeros_like(skip)], dim=1), *others',
+        'return torch.cat([torch.zeros_like(h), skip], dim=1), *others', (ABLATIONS,),
+    ),
+    Mutant(
+        0, 'a network without time hears it', 'ablations/surgery.py',
+        'zero[:, :half] = 1\n    return (zero,)',
+        'zero[:, :half] = 1\n    return (embedding,)', (ABLATIONS,),
+    ),
+    Mutant(
+        0, 'without self-attention the words go too', 'ablations/surgery.py',
+        'part.attend = None',
+        'part.attend = part.read = None', (ABLATIONS,),
+    ),
+    Mutant(
+        0, 'a frozen text encoder learns', 'ablations/shapes_lab.py',
+        'net.text.requires_grad_(False)',
+        'net.text.requires_grad_(True)', (ABLATIONS,),
+    ),
+    Mutant(
+        0, 'captions are matched in one direction', 'contrastive.py',
+        'F.cross_entropy(similarity.T, right, reduction="none")',
+        'F.cross_entropy(similarity, right, reduction="none")', (CONTRASTIVE,),
+    ),
+    Mutant(
+        0, 'an exchange leaves the second object alone', 'contrastive.py',
+        'other[:, a], other[:, b] = rows[:, b], rows[:, a]',
+        'other[:, a] = rows[:, b]', (CONTRASTIVE,),
+    ),
+    Mutant(
+        0, 'variety counts a picture against itself', 'guidance_results.py',
+        '(drawn * (drawn - 1))',
+        '(drawn * drawn)', (GUIDANCE,),
+    ),
+    Mutant(
+        0, 'the absolute error is squared', 'losses.py',
+        'return _per_sample((x_hat - x).abs())',
+        'return _per_sample((x_hat - x).square())', (LOSSES,),
+    ),
+    Mutant(
+        0, 'features are not measured in their own units', 'losses.py',
+        'difference = (features(x_hat) - features(x)) / std',
+        'difference = features(x_hat) - features(x)', (LOSSES,),
+    ),
+]  # fmt: skip
