@@ -105,6 +105,7 @@ def run_plan(
                 report(f"over its budget of {plan.minutes} minutes: {outcome.cpu_minutes:.1f}")
                 run["over_budget"] = True
             done["variants"][variant]["runs"].append(run)
+            done["variants"][variant]["runs"].sort(key=lambda run: plan.seeds.index(run["seed"]))
             if seed == plan.seeds[0]:
                 _write_picture(outcome.pictures, picture(name, variant, Path(path).parent))
             write_results(section_name(name), {**done, **surroundings()}, path)
