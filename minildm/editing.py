@@ -19,11 +19,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minildm.captions import captions
-from minildm.denoise import network_denoiser
 from minildm.noise import seeded
 from minildm.schedule import expand
 from minildm.shapes import ATTRIBUTES, NAMES, SIZE, SIZES, draw_places, render
+from minildm.shapes_results import asked_texts
 
 CHOICE, PLACES = 61, 62  # what a seeded generator is used for
 MARGIN = 8  # pixels around an object that are drawn anew with it; chosen on validation scenes
@@ -58,7 +57,7 @@ class Edits(NamedTuple):
     def texts(self, after: bool = True) -> list[str]:
         """Full captions of the scenes asked for; ``after=False``: of those that are there."""
         rows = self.wanted if after else self.rows
-        return captions(rows, torch.arange(len(rows)) % 2 == 1)
+        return asked_texts(rows)
 
 
 def edit_tasks(
@@ -218,8 +217,7 @@ def invert(model, x: Tensor, prompts: Sequence[str], steps: int = 25) -> Tensor:
     takes them at s. Needs a discrete schedule and a model that reads text.
     Song et al. 2021, DDIM (arXiv 2010.02502), section 4.3; Dhariwal and Nichol 2021, appendix F.
     """
-    schedule, condition = model.schedule, model.network.encode(model.network.tokens(prompts))
-    denoise = network_denoiser(model.network, schedule, model.parameterization, condition)
+    schedule, denoise = model.schedule, model.denoiser(list(prompts), guidance=1.0)
     z = model.encode(x)
     for t, s in pairwise(schedule.times(steps).flip(0)):  # 0 = t_0 < .. < t_steps = T
         z0, eps = denoise(z, t.clamp(min=1))

@@ -18,11 +18,11 @@ from IPython.display import HTML
 from PIL import Image
 from torch import Tensor
 
-from minildm.denoise import Denoiser, guided, network_denoiser
+from minildm.denoise import Denoiser
 from minildm.display import MIN_ALT
 from minildm.latent import LatentDiffusion
 from minildm.noise import seeded
-from minildm.pictures import tile
+from minildm.pictures import pixels
 from minildm.samplers import ddpm, sample
 from minildm.shapes import NAMES
 from minildm.shapes_training import GUIDANCE
@@ -34,14 +34,11 @@ KINDS = {
 }
 
 
-@torch.no_grad()
 def text_denoiser(
     model: LatentDiffusion, texts: Sequence[str], guidance: float = GUIDANCE
 ) -> Denoiser:
     """A model as a denoiser of one latent per text: guided from no text towards each text."""
-    read = partial(network_denoiser, model.network, model.schedule, model.parameterization)
-    words = model.network.encode(model.network.tokens(list(texts)).to(model.device))
-    return guided(read(words), read(model.network.null(words)), guidance)
+    return model.denoiser(list(texts), guidance)
 
 
 def settled(rows: Tensor) -> Tensor:
@@ -89,10 +86,9 @@ def moving(
     """
     if not frames:
         raise ValueError("frames must hold at least one batch of images; got none")
-    blocks = [((tile(x, columns) + 1) * 127.5).round().to(torch.uint8) for x in frames]  # (C, h, w)
-    pictures = [Image.fromarray(b.permute(1, 2, 0).expand(-1, -1, 3).numpy()) for b in blocks]
-    strip = Image.fromarray(torch.cat(blocks, 1).permute(1, 2, 0).expand(-1, -1, 3).numpy())
-    palette = strip.quantize(colours)
+    blocks = [pixels(x, columns) for x in frames]  # (h, w, 3)
+    palette = Image.fromarray(torch.cat(blocks).numpy()).quantize(colours)
+    pictures = [Image.fromarray(block.numpy()) for block in blocks]
     first, *rest = [p.quantize(palette=palette, dither=Image.Dither.NONE) for p in pictures]
     out = io.BytesIO()
     wait = [round(1000 * seconds)] * len(rest) + [1500]

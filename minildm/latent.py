@@ -98,7 +98,7 @@ class LatentDiffusion(nn.Module):
         seed = _seed(seed)
         count = _count(condition, z_T, count)
         z_T = self.noise(count, seed) if z_T is None else z_T.to(self.device)
-        denoise = self._denoiser(condition, negative, guidance, count)
+        denoise = self.denoiser(condition, guidance, negative, count)
         times = self.schedule.times(steps)
         return sample(denoise, self.schedule, z_T, times, self._keyed(sampler, seed, count))
 
@@ -138,7 +138,7 @@ class LatentDiffusion(nn.Module):
         seed, count = _seed(seed), len(x)
         times = self.schedule.times(steps)[-max(1, round(strength * steps)) - 1 :]
         z_t = diffuse(self.schedule, self.encode(x), times[0], self.noise(count, seed))
-        denoise = self._denoiser(condition, negative, guidance, count)
+        denoise = self.denoiser(condition, guidance, negative, count)
         *_, last = sample(denoise, self.schedule, z_t, times, self._keyed(sampler, seed, count))
         return self.decode(last.z)
 
@@ -162,7 +162,7 @@ class LatentDiffusion(nn.Module):
             kept = diffuse(schedule, z0, s, self._normal(seed, REPLACE, int(s * 1e6), count))
             return draw * z + (1 - draw) * kept, z0_hat, memory
 
-        denoise = self._denoiser(condition, negative, guidance, count)
+        denoise = self.denoiser(condition, guidance, negative, count)
         times = self.schedule.times(steps)
         *_, last = sample(denoise, self.schedule, self.noise(count, seed), times, step_and_replace)
         return mask * self.decode(last.z) + (1 - mask) * x
@@ -202,8 +202,14 @@ class LatentDiffusion(nn.Module):
         return model
 
     @torch.no_grad()
-    def _denoiser(self, condition, negative, guidance: float, count: int) -> Denoiser:
-        """The network as a denoiser, guided from ``negative`` (or null) towards ``condition``."""
+    def denoiser(
+        self, condition, guidance: float = 2.0, negative=None, count: int | None = None
+    ) -> Denoiser:
+        """The network as a denoiser, guided from ``negative`` (or null) towards ``condition``.
+
+        For samplers of your own; ``count``: latents, if ``condition`` does not say how many.
+        """
+        count = _count(condition, None, None) if count is None else count
         read = partial(network_denoiser, self.network, self.schedule, self.parameterization)
         if condition is None:
             return read()

@@ -85,6 +85,12 @@ def tile(x: Tensor, columns: int) -> Tensor:
     )  # (C, rows, h, columns, w) -> (C, ., .)
 
 
+def pixels(x: Tensor, columns: int) -> Tensor:
+    """``tile`` as colours 0..255, as files of pictures want them: uint8 (h, w, 3)."""
+    block = ((tile(x, columns) + 1) * 127.5).round().to(torch.uint8)  # (C, h, w)
+    return block.permute(1, 2, 0).expand(-1, -1, 3)
+
+
 def flow_chart() -> Figure:
     """The latent diffusion model in two rows: how it learns, and how it makes an image."""
     fig = Figure(figsize=(8.4, 3.5))

@@ -25,7 +25,7 @@ from minildm.latent import LatentDiffusion
 from minildm.machine import surroundings
 from minildm.samplers import ddim, ddpm, dpmpp_2m, heun
 from minildm.shapes import splits
-from minildm.shapes_results import Task, as_figures, asked_texts, band
+from minildm.shapes_results import Task, as_figures, asked_texts, band, evaluations
 from minildm.shapes_training import GUIDANCE
 
 SAMPLERS = {"ddpm": ddpm, "ddim": ddim, "heun": heun, "dpmpp_2m": dpmpp_2m}
@@ -33,14 +33,6 @@ EVALUATIONS = (2, 3, 4, 6, 8, 12, 16, 25, 50)  # of the network, in each branch 
 CAPTIONS = 100
 FINE, FOLLOWED = 100, 40  # steps of the reference; captions for which it is walked
 KEPT = Path(tempfile.gettempdir()) / "minildm-samplers.jsonl"
-
-
-def evaluations(step: Callable, steps: int) -> int:
-    """How often a sampler asks the denoiser in that many steps: n, and 2 n - 1 for ``heun``.
-
-    Heun asks twice in each step but the last, which jumps to clean data.
-    """
-    return 2 * steps - 1 if step is heun else steps
 
 
 def steps_for(step: Callable, most: int) -> int:

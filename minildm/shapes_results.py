@@ -62,7 +62,10 @@ def measure_shapes(
             runs.append({"seed": seed, **as_figures(accuracy)})
             report(f"{name}, seed {seed}: {accuracy.joint:.2%} (>= {accuracy.bound:.2%})")
             drawn.setdefault(name, (x, verdict))  # the first seed's
-        figures[name] = {"evaluations_per_branch": _evaluations(task), **band(runs)}
+        figures[name] = {
+            "evaluations_per_branch": evaluations(task.sampler, task.steps),
+            **band(runs),
+        }
     pictures, _ = training_pictures(ShapesTraining())
     x, verdict = drawn["unseen_captions"]
     figures["copies_of_training_pictures"] = memorised(verdict, pictures)
@@ -216,8 +219,12 @@ def band(runs: Sequence[dict]) -> dict:
     return {"joint": over_seeds, "runs": list(runs)}
 
 
-def _evaluations(task: Task) -> int:
-    return 2 * task.steps - 1 if task.sampler is heun else task.steps
+def evaluations(step: Callable, steps: int) -> int:
+    """How often a sampler asks the denoiser in that many steps: n, and 2 n - 1 for ``heun``.
+
+    Heun asks twice in each step but the last, which jumps to clean data.
+    """
+    return 2 * steps - 1 if step is heun else steps
 
 
 def _reconstructions(model: LatentDiffusion, count: int) -> dict:

@@ -18,12 +18,11 @@ from pathlib import Path
 from time import process_time
 from typing import Any, NamedTuple
 
-import torch
 from PIL import Image
 from torch import Tensor
 
 from minildm.machine import surroundings
-from minildm.pictures import tile
+from minildm.pictures import pixels
 from minildm.recipes import RESULTS, read_results, write_results
 from minildm.settings import override, reseeded
 
@@ -121,8 +120,7 @@ def picture(name: str, variant: str, folder: str | Path = RESULTS.parent) -> Pat
 
 def _write_picture(x: Tensor, path: Path) -> None:
     """Images x (n, C, H, W) in [-1, 1] side by side, as one small PNG."""
-    strip = ((tile(x, len(x)) + 1) * 127.5).round().to(torch.uint8)  # (C, h, w)
-    image = Image.fromarray(strip.permute(1, 2, 0).expand(-1, -1, 3).numpy())  # (h, w, 3)
+    image = Image.fromarray(pixels(x, len(x)).numpy())
     path.parent.mkdir(parents=True, exist_ok=True)
     image.quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)
 

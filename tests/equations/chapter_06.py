@@ -68,7 +68,7 @@ def kept_latents() -> None:
     mask[..., :5] = 1  # reaches into the second column of cells
     small.inpaint(x, mask, [TEXT] * count, steps=5, guidance=1.0, seed=4)
     seen = list(small.seen)
-    denoise = small._denoiser([TEXT] * count, None, 1.0, count)
+    denoise = small.denoiser([TEXT] * count, 1.0)
     for (t, z_t), (s, z_s) in pairwise(seen):
         a, b = SCHEDULE(s)
         eps = keyed_normal((4, REPLACE, int(s * 1e6)), range(count), (2, 4, 4))

@@ -8,7 +8,7 @@ RESULTS = "tests/test_sampling_results.py"
 
 MUTANTS = [
     Mutant(
-        0, 'Heun is charged for its last step twice', 'sampling_results.py',
+        0, 'Heun is charged for its last step twice', 'shapes_results.py',
         'return 2 * steps - 1 if step is heun else steps',
         'return 2 * steps if step is heun else steps', (RESULTS,),
     ),
