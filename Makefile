@@ -53,11 +53,11 @@ $(BOOK): $(NEEDS) | $(PY)
 	@touch $@
 
 $(TESTS): $(NEEDS) | $(PY)
-	$(INSTALL) -e ".[tests]"
+	$(INSTALL) -e ".[tests,compare]"
 	@touch $@ $(BOOK)
 
 $(BROWSER): $(NEEDS) | $(PY)
-	$(INSTALL) -e ".[tests,browser]"
+	$(INSTALL) -e ".[tests,compare,browser]"
 	@touch $@ $(BOOK) $(TESTS)
 
 lab: $(BOOK)

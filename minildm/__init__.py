@@ -46,12 +46,27 @@ Chapters 5 and 6 look at all this, take it apart, and put it to work:
     editing_results.py               all figures of editing
     ablations/                       trainings that differ in one thing, written down first
 
+The other chapters:
+
+    relatives/                     1: a VAE, a GAN and a diffusion model on the same points
+    likelihood.py                  how probable a point is, exactly
+    concepts.py                    2: walks in latent space, random latents, when what is decided
+    compare_diffusers.py           7: diffusers' schedulers on our grids, with our denoisers
+    rosetta.py, ecosystem.py       names and conventions, converted both ways; the tools there are
+    outlook.py, scaling.py         8: closed forms; what a training costs, on paper
+    dit.py, distillation.py        a transformer in the UNet's place; few steps instead of many
+    questions.py                   9: what people ask, and the cells that answer
+    museum/                        9.1: classic mistakes, planted into this package in memory
+    book_map.py, course.py         0: the map of the book; plans for courses
+    notation.py                    symbols, their names in the code, what they mean
+    environment_check.py           is this machine fit for the book? (situation.py, extras.py)
+
 Beside them: checks.py (error messages), checkpoint.py and model_file.py (files), data.py and
 download.py (data sets), metrics.py (measurement), classifier.py (a judge of digits), recipes.py
 (digits models and their figures), cost.py (parameters and operations), machine.py (where figures
 were taken), gaussian_case.py and elbo.py (closed forms of chapters 4.3 and 4.2), plots.py,
-pictures.py, heatmaps.py, stacked.py, sampling_pictures.py, editing_pictures.py and display.py
-(figures), explorer.py and widgets.py (the sliders of chapter 4.4),
+pictures.py, heatmaps.py, stacked.py, first_page.py, the other files named ..._pictures.py and
+display.py (figures), explorer.py, widgets.py and walk_widget.py (sliders),
 exercises/ (checks of the reader's answers), __main__.py (the command line).
 """
 

@@ -5,6 +5,11 @@ import sys
 import textwrap
 from pathlib import Path
 
+from minildm import environment_check
+
+if __name__ == "__main__" and sys.argv[1:2] == ["check"]:
+    sys.exit(environment_check.main())  # before the imports: what they need may be what is missing
+
 from minildm import classifier as judge
 from minildm import (
     editing_results,
@@ -24,6 +29,7 @@ from minildm.latent import LatentDiffusion
 from minildm.pictures import mosaic
 from minildm.recipes import RESULTS, write_results
 from minildm.registry import RECIPES
+from minildm.relatives import results as relatives
 from minildm.settings import override, reseeded
 from minildm.shapes_training import GUIDANCE
 from minildm.state import LAST_GOOD
@@ -100,6 +106,16 @@ def measure_guidance(seeds: list[int]) -> dict:
     return guidance_results.measure_guidance(LatentDiffusion.load("shapes"), seeds)
 
 
+def measure_background(seeds: list[int]) -> dict:
+    """VAE, GAN and diffusion model of chapter 1, trained once per seed (try 0 to 7)."""
+    return relatives.measure_background(seeds)
+
+
+def tune_background(seeds: list[int]) -> dict:
+    """Every setting that was tried for the models of chapter 1 (with seeds 100 and 101)."""
+    return relatives.tune(seeds)
+
+
 MEASURES = {
     "digits": measure_digits,
     "shipped-digits": measure_shipped_digits,
@@ -108,6 +124,8 @@ MEASURES = {
     "samplers": measure_samplers,
     "editing": measure_editing,
     "guidance": measure_guidance,
+    "background": measure_background,
+    "background-tuning": tune_background,
 }
 
 
@@ -124,10 +142,18 @@ def ablate(args: argparse.Namespace) -> None:
     print(f"section {section_name(args.name)!r} of {args.out} is complete")
 
 
+def check(args: argparse.Namespace) -> int:
+    """Check this machine: what is there, what is missing, and what to do; 1 for a problem."""
+    return environment_check.main()
+
+
 def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
     top = argparse.ArgumentParser(prog="python -m minildm", description=__doc__)
     verbs = top.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("check", help="check this machine", description=check.__doc__).set_defaults(
+        run=check
+    )
     _add_train(verbs.add_parser("train", help="train a model", description=train.__doc__))
     _add_sample(verbs.add_parser("sample", help="draw images", description=sample.__doc__))
     cost = verbs.add_parser("cost", help="what a model costs", description=show_cost.__doc__)
@@ -204,11 +230,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; errors that the reader can mend are one line, without a traceback."""
     args = parser().parse_args(arguments)
     try:
-        args.run(args)
+        return args.run(args) or 0
     except (ValueError, OSError, CheckpointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    return 0
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ A gradient matrix is mostly a few large directions. Adam rescales its entries on
 rescales its *directions*: G = U S Vᵀ becomes U Vᵀ, so that every direction takes a step of the same
 length. On the autoencoder of the captioned shapes that saves more than half of the steps.
 
-Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"; the factor that makes
+Jordan et al. 2024, kellerjordan.github.io/posts/muon; the factor that makes
 one learning rate serve both rules is from Liu et al. 2025 (arXiv 2502.16982), equation 4. torch's
 own Muon takes matrices only and computes in bfloat16, which is slow on a CPU.
 """

@@ -64,6 +64,20 @@ def test_an_interrupted_plan_goes_on_where_it_stopped(tmp_path):
     assert ran == [Toy(5, 0), Toy(5, 3), Toy(1, 0), Toy(1, 3)]
 
 
+def test_two_processes_with_parts_of_one_plan_lose_nothing(tmp_path):
+    path = tmp_path / "results.json"
+    plan, _ = toy_plan()
+
+    def meanwhile(config):  # while this one trains, another process finishes the other variant
+        if config.rate == 1 and config.seed == 0:
+            run_plan("toy", plan, only=["fast"], path=path, report=quiet)
+        return plan.run(config)
+
+    run_plan("toy", replace(plan, run=meanwhile), only=["base"], path=path, report=quiet)
+    assert outcomes("toy", "fast", "figure", path=path) == [5.0, 8.0]
+    assert len(outcomes("toy", "base", "figure", path=path)) == 2
+
+
 def test_what_was_changed_is_run_again_and_nothing_else(tmp_path):
     path = tmp_path / "results.json"
     plan, ran = toy_plan()

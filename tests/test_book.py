@@ -2,6 +2,7 @@
 
 import copy
 import os
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -114,6 +115,25 @@ def test_every_reference_has_what_a_reader_needs():
     for key, entry in read_bibliography(book_rules.BIBLIOGRAPHY).items():
         assert entry["year"].isdigit(), key
         assert all("," in person for person in entry["author"].split(" and ")), key
+
+
+def test_every_reference_is_cited_and_its_arxiv_number_fits_its_year():
+    used = set(cited("\n".join(p.read_text(encoding="utf-8") for p in SOURCES.glob("*.md"))))
+    for key, entry in read_bibliography(book_rules.BIBLIOGRAPHY).items():
+        assert key in used, f"{key} is cited nowhere"
+        if number := entry.get("eprint"):
+            assert re.fullmatch(r"\d{4}\.\d{4,5}", number), key
+            first = 2000 + int(number[:2])  # a preprint comes before, or soon after, its journal
+            assert first - 1 <= int(entry["year"]) <= first + 3, key
+
+
+def test_no_work_is_in_the_bibliography_twice():
+    entries = read_bibliography(book_rules.BIBLIOGRAPHY)
+    titles = [re.sub(r"\W", "", entry["title"]).lower() for entry in entries.values()]
+    assert len(set(titles)) == len(titles)
+    places = [entry.get(f) for entry in entries.values() for f in ("eprint", "doi", "url")]
+    places = [place for place in places if place]
+    assert len(set(places)) == len(places)
 
 
 # --- the rules, fed with broken notebooks ------------------------------------------------------

@@ -12,6 +12,7 @@ from pathlib import Path
 import jupytext
 import nbformat
 from citations import cited, expand, read_bibliography
+from crosslinks import chapters, link_mentions, number_of, way_on
 from nbformat import NotebookNode
 
 BOOK = Path(__file__).resolve().parents[1]
@@ -37,6 +38,7 @@ SECTIONS = ("Objectives", "Prerequisites", "Misconception", "Summary", "Referenc
 def source_notebook(path: Path, bibliography: Path = BIBLIOGRAPHY) -> NotebookNode:
     """The notebook that a text source stands for, without outputs: names become cell ids.
 
+    Citations and mentions of other chapters become links; a last cell of text ends with the way on.
     Raises `ValueError` with everything that is wrong with the source.
     """
     notebook = jupytext.read(path)
@@ -46,12 +48,15 @@ def source_notebook(path: Path, bibliography: Path = BIBLIOGRAPHY) -> NotebookNo
     problems += [f"cites [@{k}], not in {bibliography.name}" for k in keys if k not in entries]
     if problems:
         raise ValueError(f"{path.name}: " + "\n  ".join(["", *problems]))
+    book, own = chapters(path.parent), number_of(path.stem)
     for cell in notebook.cells:
         cell.id = cell.metadata["name"]
         tags = cell.metadata.get("tags")
         cell.metadata = NotebookNode({"tags": tags} if tags else {})
         if cell.cell_type == "markdown":
-            cell.source = expand(cell.source, entries, keys)
+            cell.source = expand(link_mentions(cell.source, book, own), entries, keys)
+    if notebook.cells[-1].cell_type == "markdown":
+        notebook.cells[-1].source += way_on(book, own)
     language = {"name": "python", "pygments_lexer": "ipython3"}
     notebook.metadata = NotebookNode({"kernelspec": KERNELSPEC, "language_info": language})
     notebook.nbformat, notebook.nbformat_minor = 4, 5

@@ -3,13 +3,15 @@
     python tools/build_book.py                    every chapter
     python tools/build_book.py 04_3               the chapters whose name starts so
     python tools/build_book.py -k 04_3            only the text changed: run no code
+    python tools/build_book.py --costs            run the chapters, and note only what that cost
 
 The kernel runs in chapters/, without network, on two threads. A notebook that breaks a rule of
-book_rules.py is not written.
+book_rules.py is not written. What a run cost is noted in chapters/costs.json; chapter 0 reads that.
 """
 
 import argparse
 import contextlib
+import json
 import os
 import re
 import sys
@@ -31,6 +33,7 @@ from book_rules import (
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
+COSTS = "costs.json"
 PROGRESS_BAR = re.compile(r"\d+%\||\d+it \[")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -126,28 +129,55 @@ def write(notebook: NotebookNode, path: Path) -> None:
         Path(name).unlink(missing_ok=True)
 
 
+def timed(notebook: NotebookNode, folder: Path, threads: int = 2, timeout: int = 600) -> dict:
+    """`execute`, and what it cost: {"seconds", "peak_gb", "threads"}; the kernel's start counts."""
+    start = time.perf_counter()
+    memory = execute(notebook, folder, threads, timeout)
+    seconds = time.perf_counter() - start
+    return {"peak_gb": round(memory / 1e9, 2), "seconds": round(seconds, 1), "threads": threads}
+
+
+def note_cost(stem: str, cost: dict, folder: Path = CHAPTERS) -> str:
+    """Put one chapter's cost into the folder's costs.json, in one step; return it in words."""
+    path = folder / COSTS
+    costs = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    text = json.dumps({**costs, stem: cost}, indent=1, sort_keys=True) + "\n"
+    handle, name = tempfile.mkstemp(dir=folder, suffix=".part")
+    with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+    os.chmod(name, 0o644)
+    os.replace(name, path)
+    return f"{cost['seconds']:.0f} s, {cost['peak_gb']:.1f} GB"
+
+
+def measure(source: Path, folder: Path = CHAPTERS, **options: int) -> str:
+    """Run one chapter and note what that cost; its notebook stays as it is."""
+    return note_cost(source.stem, timed(source_notebook(source), folder, **options), folder)
+
+
 def build(source: Path, folder: Path = CHAPTERS, *, keep: bool = False, **options: int) -> str:
     """Build one chapter into `folder`; say what it cost. `ValueError` lists the broken rules."""
     target = folder / f"{source.stem}.ipynb"
-    notebook, cost = source_notebook(source), "outputs kept"
+    notebook, cost = source_notebook(source), None
     if keep:
         reuse_outputs(notebook, nbformat.read(target, as_version=4))
     else:
-        start = time.perf_counter()
-        memory = execute(notebook, folder, **options)
-        cost = f"{time.perf_counter() - start:.0f} s, {memory / 1e9:.1f} GB"
+        cost = timed(notebook, folder, **options)
     clean(notebook)
     if problems := check_notebook(notebook, source_notebook(source)):
         raise ValueError("\n  ".join(["", *problems]))
     write(notebook, target)
-    return f"{cost}, {target.stat().st_size / 1000:.0f} kB"
+    said = note_cost(source.stem, cost, folder) if cost else "outputs kept"
+    return f"{said}, {target.stat().st_size / 1000:.0f} kB"
 
 
 def main() -> int:
     """Build the chapters named on the command line; 1 if one of them could not be built."""
     parser = argparse.ArgumentParser(description="Build the book's notebooks from their sources.")
     parser.add_argument("chapters", nargs="*", help="first letters of names; default: all")
-    parser.add_argument("-k", "--keep-outputs", action="store_true", help="only the text changed")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("-k", "--keep-outputs", action="store_true", help="only the text changed")
+    how.add_argument("--costs", action="store_true", help="run, and write costs.json alone")
     parser.add_argument("--threads", type=int, default=int(os.environ.get("OMP_NUM_THREADS", 2)))
     parser.add_argument("--timeout", type=int, default=600, help="seconds for one cell")
     choice = parser.parse_args()
@@ -164,7 +194,10 @@ def main() -> int:
     for path in sources:
         print(f"{path.stem} ... ", end="", flush=True)
         try:
-            print(build(path, keep=choice.keep_outputs, **options))
+            if choice.costs:
+                print(measure(path, **options))
+            else:
+                print(build(path, keep=choice.keep_outputs, **options))
         except Exception as error:  # a failing cell too: say so, then build the others
             print(f"NOT BUILT: {error}")
             failed = 1

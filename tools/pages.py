@@ -5,13 +5,17 @@ python tools/pages.py
 
 import json
 import sys
-from pathlib import Path
 
-BOOK = Path(__file__).resolve().parents[1]
+import nbformat
+from book_rules import BOOK, CHAPTERS, SOURCES
+from crosslinks import chapters
+
 sys.path.insert(0, str(BOOK / "tests" / "equations"))
 
-from errata import ERRATA  # noqa: E402
-from registry import registered  # noqa: E402
+from article import ITEMS, SECTIONS
+from errata import ERRATA
+from glossary import TERMS, place
+from registry import registered
 
 
 def chapter_file(prefix: str) -> str:
@@ -52,10 +56,84 @@ def errata() -> str:
     ]
     for e in ERRATA:
         shown = ", ".join(f"{_link(chapter_file(c))} `{cell}`" for c, cell in e.cells)
-        kept = ", ".join(f"`{c.split('::')[1]}`" if "::" in c else f"({c})" for c in e.checks)
+        kept = ", ".join(_check(check) for check in e.checks)
         cells = (e.number, e.section, e.says, e.case, shown or "not yet", kept)
         lines.append("| " + " | ".join(str(c).replace("|", "\\|") for c in cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def article() -> str:
+    """One row per formula, claim and step of the article: what the book finds, cell and check."""
+    lines = [
+        "# The article, item by item",
+        "",
+        "What the article says, whether it holds when it is run, the cells that run it, and",
+        "the checks that keep it so. Its text ends in 4.3; sections 5 to 9 are announced in",
+        "its 1.4. What is wrong has a number in the [errata](errata.md). Made by `make pages`.",
+    ]
+    for section, title in SECTIONS.items():
+        lines += ["", f"## {section} {title}", ""]
+        lines += ["| | the article | when run | cells | checks |", "|---|---|---|---|---|"]
+        for item in (item for item in ITEMS if item.section == section):
+            verdict = item.verdict + (f" (erratum {item.erratum})" if item.erratum else "")
+            verdict += f". {item.note}" if item.note else ""
+            shown = ", ".join(f"{_link(chapter_file(c))} `{cell}`" for c, cell in item.cells)
+            kept = ", ".join(_check(check) for check in item.checks)
+            row = (item.kind, item.says, verdict, shown, kept)
+            lines.append("| " + " | ".join(str(c).replace("|", "\\|") for c in row) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def glossary() -> str:
+    """One row per term: English, Chinese, meaning, where it is explained."""
+    lines = [
+        "# Glossary",
+        "",
+        "The terms of the book, with the Chinese ones of the article. Made by `make pages`.",
+        "",
+        "| term | in the article | meaning | explained in |",
+        "|---|---|---|---|",
+    ]
+    for term in TERMS:
+        meaning = term.meaning.replace("|", "\\|")
+        where = f"{_link(chapter_file(term.chapter))} `{place(term)}`"
+        lines.append(f"| {term.english} | {term.chinese} | {meaning} | {where} |")
+    return "\n".join(lines) + "\n"
+
+
+def index_of_figures() -> str:
+    """One row per figure of the built notebooks: chapter, cell, and what it shows."""
+    lines = [
+        "# Figures",
+        "",
+        "Every figure of the book, the cell that draws it, and what is to be seen. The numbered",
+        "equations are on [a page of their own](equations.md). Made by `make pages`.",
+    ]
+    for chapter in chapters(SOURCES).values():
+        notebook = nbformat.read(CHAPTERS / f"{chapter.stem}.ipynb", as_version=4)
+        rows = [
+            f"| `{cell.id}` | {' '.join(alt.split())} |"
+            for cell in notebook.cells
+            for alt in _alts(cell)
+        ]
+        head = f"## {_link(chapter.stem)} {chapter.title.split(' ', 1)[1]}"
+        lines += ["", head, "", "| cell | what it shows |", "|---|---|", *rows]
+    return "\n".join(lines) + "\n"
+
+
+def _alts(cell: nbformat.NotebookNode) -> list[str]:
+    """The alternative texts of the pictures that a cell shows."""
+    found = []
+    for output in cell.get("outputs", []):
+        metadata = output.get("metadata", {})
+        for mime in (m for m in output.get("data", {}) if m.startswith("image/")):
+            own = metadata.get(mime)
+            found.append((own.get("alt") if isinstance(own, dict) else None) or metadata.get("alt"))
+    return [alt.replace("|", "\\|") for alt in found if alt]
+
+
+def _check(check: str) -> str:
+    return f"`{check.split('::')[1]}`" if "::" in check else f"({check})"
 
 
 def figures() -> str:
@@ -105,7 +183,13 @@ def _link(chapter: str) -> str:
 
 
 START, END = "<!-- figures: made by `make pages` -->", "<!-- end -->"
-PAGES = {"equations.md": equations, "errata.md": errata}
+PAGES = {
+    "article.md": article,
+    "equations.md": equations,
+    "errata.md": errata,
+    "figures.md": index_of_figures,
+    "glossary.md": glossary,
+}
 
 if __name__ == "__main__":
     for name, make in PAGES.items():

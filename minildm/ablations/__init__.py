@@ -5,6 +5,10 @@
     digits_lab.py        one denoiser of digits, trained and measured
     shapes_lab.py        one text-to-image denoiser, trained and measured
     surgery.py           networks with one part taken out
+    brightness_lab.py    one denoiser of dark, grey and light pages
+    flow_lab.py          one denoiser of digits on a schedule of its own
+    dit_lab.py           a UNet or a transformer on the same latents
+    few_steps_lab.py     students that walk in few steps
 
 ``python -m minildm ablate NAME`` runs a plan and writes section "ablation NAME" of
 data/results.json, run by run, and pictures of each variant's first seed to data/ablations/. An
@@ -103,6 +107,7 @@ def run_plan(
             if outcome.cpu_minutes > plan.minutes:
                 report(f"over its budget of {plan.minutes} minutes: {outcome.cpu_minutes:.1f}")
                 run["over_budget"] = True
+            done = _section(name, plan, path)  # again: others may have added runs
             done["variants"][variant]["runs"].append(run)
             done["variants"][variant]["runs"].sort(key=lambda run: plan.seeds.index(run["seed"]))
             if seed == plan.seeds[0]:

@@ -6,12 +6,16 @@ changes stands here, as ``python -m minildm train --set`` would take it.
 
 from minildm.ablations import Plan
 from minildm.ablations.autoencoder_lab import AutoencoderLab, run_autoencoder
+from minildm.ablations.brightness_lab import BrightnessLab, run_brightness
 from minildm.ablations.digits_lab import (
     DigitsAutoencoderLab,
     DigitsLab,
     run_digits,
     run_digits_autoencoder,
 )
+from minildm.ablations.dit_lab import DiTLab, run_dit
+from minildm.ablations.few_steps_lab import FewStepsLab, run_few_steps
+from minildm.ablations.flow_lab import FlowLab, run_flow
 from minildm.ablations.shapes_lab import ContrastiveLab, ShapesLab, run_contrastive, run_shapes
 
 DIGITS_AUTOENCODER = Plan(
@@ -90,10 +94,60 @@ CONTRASTIVE = Plan(
     run=run_contrastive,
 )
 
+DIT = Plan(
+    question="What does a transformer do in the place of the UNet, with as many parameters?",
+    base=DiTLab(),
+    variants={
+        "DiT": (),
+        "UNet": ("network=unet",),
+        "DiT, patch 2": ("dit.patch=2",),
+        "DiT, patch 2, lr 1e-3": ("dit.patch=2", "denoiser.fit.lr=1e-3"),
+        "DiT, patch 2, lr 1e-2": ("dit.patch=2", "denoiser.fit.lr=1e-2"),
+        "UNet, lr 1e-2": ("network=unet", "denoiser.fit.lr=1e-2"),
+        "DiT, patch 2, 1,400 steps": ("dit.patch=2", "denoiser.fit.steps=1400"),
+    },
+    run=run_dit,
+    seeds=(0, 1, 2),
+)
+
+FEW_STEPS = Plan(
+    question="How much of 16 steps can a student learn to do in 8, 4, 2 or 1?",
+    base=FewStepsLab(),
+    variants={"plain": ()},
+    run=run_few_steps,
+)
+
+BRIGHTNESS = Plan(
+    question="Do samples get as dark and as light as the data, and what does the schedule matter?",
+    base=BrightnessLab(),
+    variants={
+        "v, scaled linear": (),
+        "eps, scaled linear": ("denoiser.parameterization=EPS",),
+        "v, zero terminal SNR": ("schedule=zero terminal SNR",),
+    },
+    run=run_brightness,
+    seeds=(0, 1, 2),
+)
+
+FLOW = Plan(
+    question="Does flow matching need fewer steps than older schedules, at an equal budget?",
+    base=FlowLab(),
+    variants={
+        "flow": (),
+        "v, cosine": ("schedule=cosine", "denoiser.parameterization=V"),
+        "eps, linear": ("schedule=linear", "denoiser.parameterization=EPS"),
+    },
+    run=run_flow,
+)
+
 PLANS = {
     "digits-autoencoder": DIGITS_AUTOENCODER,
     "digits": DIGITS,
     "autoencoder": AUTOENCODER,
     "contrastive": CONTRASTIVE,
     "text-to-image": TEXT_TO_IMAGE,
+    "dit": DIT,
+    "few-steps": FEW_STEPS,
+    "brightness": BRIGHTNESS,
+    "flow": FLOW,
 }

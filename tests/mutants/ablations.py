@@ -9,6 +9,11 @@ LOSSES = "tests/test_losses.py"
 
 MUTANTS = [
     Mutant(
+        0, 'runs of another process are lost', 'ablations/__init__.py',
+        '            done = _section(name, plan, path)  # again: others may have added runs\n',
+        '', (ABLATIONS,),
+    ),
+    Mutant(
         0, 'old results count for new settings', 'ablations/__init__.py',
         'same = found["base"] == base and old.get("changes") == list(changes)',
         'same = found["base"] == base and bool(old)', (ABLATIONS,),

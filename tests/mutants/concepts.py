@@ -1,0 +1,58 @@
+"""Faults in what chapter 2 measures and shows."""
+
+from mutants import Mutant
+
+CONCEPTS = "tests/test_concepts.py"
+
+MUTANTS = [
+    Mutant(
+        0, 'the walk runs backwards', 'concepts.py',
+        'latent = straight(z_a, z_b, u)',
+        'latent = straight(z_b, z_a, u)', (CONCEPTS,),
+    ),
+    Mutant(
+        0, 'pixels are mixed from the decoded pictures', 'concepts.py',
+        'pixels = straight(pair[:1], pair[1:], u)',
+        'pixels = model.decode(latent)', (CONCEPTS,),
+    ),
+    Mutant(
+        0, 'the way back starts without fresh noise', 'concepts.py',
+        'z_t = diffuse(model.schedule, z, times[0], eps)',
+        'z_t = z', (CONCEPTS,),
+    ),
+    Mutant(
+        0, 'the way back runs the first steps, not the last ones', 'concepts.py',
+        'model.schedule.times(steps)[-run - 1 :]',
+        'model.schedule.times(steps)[: run + 1]', (CONCEPTS,),
+    ),
+    Mutant(
+        0, 'variances where standard deviations belong', 'concepts.py',
+        'else eps * flat.std(0)',
+        'else eps * flat.var(0)', (CONCEPTS,),
+    ),
+    Mutant(
+        0, 'the covariance instead of its root', 'concepts.py',
+        'eps @ root(flat.T.cov())',
+        'eps @ flat.T.cov()', (CONCEPTS,),
+    ),
+    Mutant(
+        0, 'the upper end of the band is a lower bound', 'concepts.py',
+        '1 - lower_bound(tries - hits, tries)',
+        'lower_bound(hits, tries)', (CONCEPTS,),
+    ),
+    Mutant(
+        0, 'the verdict of the latents stands under the pixels', 'walk_widget.py',
+        'f"pixels mixed: {said[0]}"',
+        'f"pixels mixed: {said[1]}"', (CONCEPTS,),
+    ),
+    Mutant(
+        0, 'the slider of noise is not heard', 'walk_widget.py',
+        'w["u"], w["back"])',
+        'w["u"])', (CONCEPTS,),
+    ),
+    Mutant(
+        0, 'the small latent is drawn too large', 'concepts_pictures.py',
+        'small = z.shape[-1] * inch',
+        'small = 2 * z.shape[-1] * inch', (CONCEPTS,),
+    ),
+]  # fmt: skip

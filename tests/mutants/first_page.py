@@ -1,0 +1,139 @@
+"""Faults in the first page: the map, the notation, the check of the machine, the course."""
+
+from mutants import Mutant
+
+MAP = "tests/test_book_map.py"
+NOTATION = "tests/test_notation.py"
+CHECK = "tests/test_environment_check.py"
+COURSE = "tests/test_course.py"
+
+MUTANTS = [
+    Mutant(
+        0, 'only direct needs come before a chapter', 'book_map.py',
+        '        waiting += fresh\n',
+        '', (MAP,),
+    ),
+    Mutant(
+        0, 'an implied need gets an arrow', 'book_map.py',
+        'return tuple(need for need in needs if all(need not in before([n]) for n in needs))',
+        'return needs', (MAP,),
+    ),
+    Mutant(
+        0, 'a level is the shortest chain', 'book_map.py',
+        '1 + max((found[need] for need in chapter.needs), default=-1)',
+        '1 + min((found[need] for need in chapter.needs), default=-1)', (MAP,),
+    ),
+    Mutant(
+        0, 'a link without the notebook', 'book_map.py',
+        '({self.stem}.ipynb)"',
+        '({self.stem}.md)"', (MAP,),
+    ),
+    Mutant(
+        0, 'arrows run through boxes', 'first_page.py',
+        'slots = [s for s in order if level[s] == column] + [p for p in ends if p[1] == column]',
+        'slots = [s for s in order if level[s] == column]\n'
+        '        places |= {p: (column, 0.4) for p in ends if p[1] == column}',
+        (MAP,),
+    ),
+    Mutant(
+        0, 'clouds in the reverse order', 'first_page.py',
+        'in zip(axes[0], titles, points, strict=True)',
+        'in zip(axes[0], titles, points[::-1], strict=True)', (MAP,),
+    ),
+    Mutant(
+        0, 'the definition of SNR is its root', 'notation.py',
+        'return alpha_bar(beta) / (1 - alpha_bar(beta))',
+        'return (alpha_bar(beta) / (1 - alpha_bar(beta))).sqrt()', (NOTATION,),
+    ),
+    Mutant(
+        0, 'the definition of the posterior variance is beta', 'notation.py',
+        'beta[1:] * left[:-1] / left[1:]',
+        'beta[1:]', (NOTATION,),
+    ),
+    Mutant(
+        0, 'a name that is not in the package', 'notation.py',
+        r'Symbol(r"\eta", "eta", "samplers.ddim",',
+        r'Symbol(r"\eta", "churn", "samplers.ddim",', (NOTATION,),
+    ),
+    Mutant(
+        0, 'only the last time is compared', 'notation.py',
+        'float(torch.where(ours == wanted, 0.0, off).max())',
+        'float(torch.where(ours == wanted, 0.0, off)[-1])', (NOTATION,),
+    ),
+    Mutant(
+        0, 'versions are compared as texts', 'environment_check.py',
+        'if name in here and release(here[name]) < release(least)',
+        'if name in here and here[name] < least', (CHECK,),
+    ),
+    Mutant(
+        0, '2.13 is older than 2.13.0', 'situation.py',
+        '    while numbers and numbers[-1] == 0:\n        numbers.pop()\n',
+        '', (CHECK,),
+    ),
+    Mutant(
+        0, 'a Python without the book passes', 'environment_check.py',
+        '    if not seen.needed:',
+        '    if False:', (CHECK,),
+    ),
+    Mutant(
+        0, 'whole models are to be trained anew where packages are missing',
+        'environment_check.py',
+        '    if set(wrong.values()) == {UNREAD}:',
+        '    if False:', (CHECK,),
+    ),
+    Mutant(
+        0, 'a DLL that is missing ends the check', 'situation.py',
+        '    except (ImportError, OSError) as error:',
+        '    except ImportError as error:', (CHECK,),
+    ),
+    Mutant(
+        0, 'advice ends the command with 1', 'environment_check.py',
+        'any(f.state == PROBLEM for f in findings)',
+        'any(f.state != OK for f in findings)', (CHECK,),
+    ),
+    Mutant(
+        0, 'MPS passes for measured', 'environment_check.py',
+        'return "device", ADVICE, (\n            "MPS',
+        'return "device", OK, (\n            "MPS', (CHECK,),
+    ),
+    Mutant(
+        0, 'a damaged checkpoint passes', 'situation.py',
+        '        return "damaged"\n',
+        '        return ""\n', (CHECK,),
+    ),
+    Mutant(
+        0, 'files at hand count as used memory', 'situation.py',
+        ' + (int(kept[1]) if kept else 0)',
+        '', (CHECK,),
+    ),
+    Mutant(
+        0, 'any end of the walk is good enough', 'environment_check.py',
+        'tolerance: float = 0.02',
+        'tolerance: float = 2.0', (CHECK,),
+    ),
+    Mutant(
+        0, 'a refused picture passes the self-test', 'environment_check.py',
+        'right == 10 and bool(verdict.accepted)',
+        'right >= 0', (CHECK,),
+    ),
+    Mutant(
+        0, 'seconds count as minutes', 'course.py',
+        ' + seconds / 60\n',
+        ' + seconds\n', (COURSE,),
+    ),
+    Mutant(
+        0, 'code counts as text', 'course.py',
+        ' if c["cell_type"] == "markdown"]',
+        ']', (COURSE,),
+    ),
+    Mutant(
+        0, 'what is not measured counts as nothing', 'course.py',
+        'missing = len(known) - len(measured)',
+        'missing = 0', (COURSE,),
+    ),
+    Mutant(
+        0, 'exercise 0-1 believes a picture that the judge refused', 'exercises/chapter_00.py',
+        'if bool(verdict.accepted) and bool(right.all()):',
+        'if bool(right.all()):', (COURSE,),
+    ),
+]  # fmt: skip

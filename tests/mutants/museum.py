@@ -1,0 +1,42 @@
+"""The exhibits of the bug museum, planted on disk: the repository's own tests must turn red.
+
+And faults of the museum itself.
+"""
+
+from minildm.museum import EXHIBITS, HIDDEN
+from mutants import Mutant
+
+MUTANTS = [
+    Mutant(0, f"museum: {e.name}", e.file, e.right, e.wrong, e.tests) for e in [*EXHIBITS, HIDDEN]
+]
+
+MUSEUM = ("tests/test_museum.py",)
+MUTANTS += [
+    Mutant(
+        0, 'museum: the reader is left without his modules', 'museum/planted.py',
+        '        sys.modules.update(outside)\n',
+        '', MUSEUM,
+    ),
+    Mutant(
+        0, 'museum: planted code is kept among the compiled files', 'museum/planted.py',
+        '    def get_code(self, fullname: str):\n',
+        '    def get_data(self, path):\n'
+        '        return self._source.encode() if path == self.path else super().get_data(path)\n\n'
+        '    def unused(self, fullname: str):\n', MUSEUM,
+    ),
+    Mutant(
+        0, 'museum: the finder stays', 'museum/planted.py',
+        '        sys.meta_path[:] = finders\n',
+        '', MUSEUM,
+    ),
+    Mutant(
+        0, 'museum: both sides of a symptom are the right one', 'museum/exhibit.py',
+        'return right, quietly(exhibit.symptom, package)',
+        'return right, right', MUSEUM,
+    ),
+    Mutant(
+        0, 'museum: stretched latents keep their scale', 'museum/scene.py',
+        '    model.autoencoder.scale /= STRETCH\n',
+        '', MUSEUM,
+    ),
+]  # fmt: skip

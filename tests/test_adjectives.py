@@ -1,0 +1,80 @@
+"""The article's adjectives: a verdict follows from the figures, whatever they are."""
+
+import copy
+from functools import cache
+
+import pytest
+
+from minildm.recipes import read_results
+from minildm.relatives.adjectives import FAILS, HOLDS, PARTLY, rows, table, verdict
+
+read = cache(read_results)
+
+
+def changed(section, change):
+    """A reader of results in which one section is changed."""
+    figures = copy.deepcopy(read(section))
+    change(figures)
+    return lambda name: figures if name == section else read(name)
+
+
+def row(reader, adjective):
+    (found,) = [r for r in rows(reader) if r.adjective == adjective]
+    return found
+
+
+def test_each_claim_of_the_article_has_a_row_and_the_table_holds_them_all():
+    found = rows(read)
+    assert len(found) == len({r.adjective for r in found}) == 10
+    text = table(found)
+    assert text.count("\n") == len(found) + 1
+    for r in found:
+        assert r.words in text
+        assert r.measured in text
+        assert any(c.isdigit() for c in r.measured)
+        assert r.verdict in (HOLDS, PARTLY, FAILS)
+
+
+def test_verdicts():
+    assert verdict(True) == HOLDS
+    assert verdict(True, True) == PARTLY
+    assert verdict(False) == verdict(False, True) == FAILS
+
+
+def worse_diffusion(figures):
+    for run in figures["models"]["diffusion"]["runs"]:
+        run.update(
+            {"effective modes": 4.0, "near a mode": 0.3, "largest fall": 5.0, "distance": 0.9}
+        )
+
+
+@pytest.mark.parametrize(
+    "adjective", ["stable training", "not prone to mode collapse", "diverse", "high quality, sharp"]
+)
+def test_a_bad_diffusion_model_would_be_called_bad(adjective):
+    assert row(read, adjective).verdict != FAILS
+    assert row(changed("background", worse_diffusion), adjective).verdict == FAILS
+
+
+def test_latents_that_save_nothing_would_not_be_called_efficient():
+    def equal(figures):
+        figures["latents"]["gflop_per_image"] = figures["pixels"]["gflop_per_image"]
+
+    assert row(changed("pixels", equal), "greatly improved efficiency").verdict == FAILS
+
+
+def test_more_pictures_that_help_would_make_the_need_for_data_hold():
+    def hungry(figures):
+        for run in figures["variants"]["1000 pictures"]["runs"]:
+            run["captions"]["joint"] = 0.1
+
+    name = "needs large-scale paired data"
+    assert row(changed("ablation text-to-image", hungry), name).verdict == HOLDS
+
+
+def test_one_step_that_suffices_would_not_be_slow():
+    def quick(figures):
+        for some in figures["samplers"]["dpmpp_2m"]:
+            some["evaluations"] = 1
+
+    assert row(changed("samplers", quick), "slow inference").verdict == FAILS
