@@ -56,6 +56,51 @@ def test_a_bad_diffusion_model_would_be_called_bad(adjective):
     assert row(changed("background", worse_diffusion), adjective).verdict == FAILS
 
 
+def test_no_collapse_holds_alone_only_if_all_settings_count_and_a_vae_collapses():
+    name = "not prone to mode collapse"
+
+    def only_diffusion(figures):
+        for runs in figures["models"]["diffusion"].values():
+            for run in runs:
+                run.update({"effective modes": 7.9, "near a mode": 0.9})
+        next(iter(figures["models"]["VAE"].values()))[0]["effective modes"] = 3.0
+
+    def and_few_that_count(figures):
+        only_diffusion(figures)
+        for runs in list(figures["models"]["diffusion"].values())[:3]:
+            for run in runs:
+                run["near a mode"] = 0.05
+
+    assert row(changed("background-tuning", only_diffusion), name).verdict == HOLDS
+    assert row(changed("background-tuning", and_few_that_count), name).verdict == PARTLY
+
+
+@pytest.mark.parametrize(
+    ("adjective", "section", "path"),
+    [
+        ("from text", "shapes", ("unseen_captions", "joint", "mean")),
+        ("controllable latents", "editing", ("attributes", "colour", "inversion", "right")),
+    ],
+)
+def test_a_model_that_does_not_do_as_it_is_told_would_be_called_so(adjective, section, path):
+    def deaf(figures):
+        *above, last = path
+        for key in above:
+            figures = figures[key]
+        figures[last] = 0.3
+
+    assert row(read, adjective).verdict != FAILS
+    assert row(changed(section, deaf), adjective).verdict == FAILS
+
+
+def test_detail_that_survives_compression_would_not_be_called_limited():
+    def same(figures):
+        figures["variants"]["factor 16"] = figures["variants"]["factor 8"]
+
+    assert row(read, "limited detail").verdict != FAILS
+    assert row(changed("ablation autoencoder", same), "limited detail").verdict == FAILS
+
+
 def test_latents_that_save_nothing_would_not_be_called_efficient():
     def equal(figures):
         figures["latents"]["gflop_per_image"] = figures["pixels"]["gflop_per_image"]

@@ -71,6 +71,14 @@ def test_the_words_are_the_judge_s(model):
     torch.testing.assert_close(model.decode(stop.latent[None])[0], stop.decoded)
 
 
+def test_each_verdict_belongs_to_its_picture(model):
+    """Half way is no scene, but with noise up to T and back there is one (with this seed)."""
+    stop = walk_stop(model, scene_pair("everything differs"), 0.5, back=1.0, seed=2)
+    own = judge(torch.stack([stop.pixels, stop.decoded, stop.led_back])).accepted.tolist()
+    assert own == [False, False, True]  # or the next line could not fail
+    assert list(stop.accepted) == own
+
+
 def test_the_panel_shows_every_channel_in_its_corner(model):
     stop = walk_stop(model, scene_pair("another place"), 0.5)
     shown = panel_images(stop)[1]
@@ -168,6 +176,14 @@ def test_the_concept_map_needs_all_pictures_and_badges_all_concepts():
     fig = concept_map(images)
     badges = {text.get_text() for text in fig.axes[0].texts} & set("12345")
     assert badges == set("12345")
+    heights = {
+        k: [t.get_position()[1] for t in fig.axes[0].texts if t.get_text() == k] for k in "23"
+    }
+    forward, legend = sorted(heights["2"], reverse=True)
+    reverse, legend_too = sorted(heights["3"], reverse=True)
+    assert 17.5 < forward < 36.5  # noise is added in row B, and only there
+    assert legend < reverse < 17.5  # it is taken away in row C
+    assert legend == legend_too
     thumbs = [ax for ax in fig.axes[0].child_axes if ax.images]
     assert len(thumbs) == 10  # the latent is shown in two rows
     with pytest.raises(ValueError, match="lack made, noise"):

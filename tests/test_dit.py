@@ -124,6 +124,19 @@ def test_a_block_is_two_gated_branches_with_their_own_vectors():
     torch.testing.assert_close(block(x, embedding), wanted, atol=1e-4, rtol=1e-4)
 
 
+def test_behind_the_blocks_tokens_are_shifted_and_scaled_once_more():
+    net, (z, t, labels) = opened(), batch()
+    for block in net.blocks:  # each is the identity again
+        nn.init.zeros_(block.modulate.weight)
+        nn.init.zeros_(block.modulate.bias)
+    tokens, places, embedding = patchify(z, 1), positions(5, 3, 16), net.embed(z, t, labels)
+    x = net.enter(tokens) + places
+    x = (x - x.mean(-1, keepdim=True)) / x.var(-1, keepdim=True, correction=0).sqrt()
+    shift, scale = net.modulate(embedding)[:, None].split(16, dim=-1)
+    wanted = net.leave((1 + scale) * x + shift)
+    torch.testing.assert_close(net.read(tokens, places, embedding), wanted, atol=1e-3, rtol=1e-3)
+
+
 # --- what the tokens know -------------------------------------------------------------------------
 
 

@@ -118,7 +118,8 @@ def registry() -> dict[str, Exercise]:
 
 def _describe(answer: Any) -> str:
     """What the answer is, in words: its type, and its shape and dtype where it has them."""
-    words = [f"a {type(answer).__name__}"]
+    kind = type(answer).__name__
+    words = [f"an {kind}" if kind[0].lower() in "aeiou" else f"a {kind}"]
     if hasattr(answer, "shape"):
         words.append(f"of shape {tuple(answer.shape)}")
     if hasattr(answer, "dtype"):

@@ -16,7 +16,8 @@ def sample_panels(panels: Mapping[str, Tensor], points: int = 1500, reach: float
     Its number is the share of samples near a mode, as ``mode_coverage`` counts it.
     """
     lines = -(-len(panels) // 3)
-    fig = Figure(figsize=(WIDTH, lines * (WIDTH / 3 + 0.3)), layout="constrained")
+    fig = Figure(figsize=(WIDTH, lines * (WIDTH / 3 + 0.45)), layout="constrained")
+    fig.get_layout_engine().set(h_pad=0.1)
     axes = fig.subplots(lines, 3, squeeze=False).flatten()
     for ax in axes[len(panels) :]:
         ax.axis("off")
@@ -78,19 +79,22 @@ def tuning_plane(table: Mapping[str, Mapping[str, Sequence[dict]]]) -> Figure:
 def quality_by_evaluations(
     walk: Mapping[int, Sequence[float]], single: Mapping[str, Sequence[float]], y_label: str
 ) -> Figure:
-    """A model that takes steps (evaluations -> a value per seed) beside those that take one."""
+    """A model that takes steps (evaluations -> a value per seed) beside those that take one.
+
+    Colours and marks as in ``tuning_plane``, where it is the last of four.
+    """
     fig = Figure(figsize=(WIDTH, 3.0), layout="constrained")
     ax = fig.subplots()
-    counts = list(walk)
+    counts, own = list(walk), COLOURS[len(single)]
     middle = [sum(v) / len(v) for v in walk.values()]
     ax.fill_between(counts, [min(v) for v in walk.values()], [max(v) for v in walk.values()],
-                    color=COLOURS[2], alpha=0.2, linewidth=0)  # fmt: skip
-    ax.plot(counts, middle, "^-", color=COLOURS[2], label="diffusion")
+                    color=own, alpha=0.25, linewidth=0)  # fmt: skip
+    ax.plot(counts, middle, MARKERS[len(single)] + "-", color=own, label="diffusion")
     for k, (name, values) in enumerate(single.items()):
-        colour = (COLOURS[0], COLOURS[1], COLOURS[4])[k]
+        colour = COLOURS[k]
         mean = sum(values) / len(values)
         ax.plot([1, 1], [min(values), max(values)], color=colour, linewidth=1.5)
-        ax.plot(1, mean, "osD"[k], color=colour, markersize=7, label=name)
+        ax.plot(1, mean, MARKERS[k], color=colour, markersize=7, label=name)
         ax.axhline(mean, color=colour, linestyle=":", linewidth=1)
     ax.set(xscale="log", xlabel="network evaluations per sample", ylabel=y_label, ylim=(0, 1.03))
     ax.set_xticks(counts, [str(n) for n in counts])
