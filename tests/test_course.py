@@ -105,6 +105,26 @@ def test_the_page_states_the_speeds_of_the_formula():
 # --- costs.json --------------------------------------------------------------------------------
 
 
+def stated_cost(path):
+    """All seconds and the first memory in the paragraph of a chapter that says *measured*."""
+    cells = jupytext.read(path).cells
+    text = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    for part in text.split("\n\n"):
+        seconds, memory = re.findall(r"(\d+) s\b", part), re.search(r"([\d.]+) GB", part)
+        if re.search(r"\bmeasured\b", part, re.IGNORECASE) and seconds and memory:
+            return [float(value) for value in seconds], float(memory[1])
+    raise AssertionError(f"{path.name} does not say what it costs")
+
+
+@pytest.mark.parametrize("stem", list(CHAPTERS))
+def test_a_chapter_states_what_was_measured(stem):
+    """Machines differ; a label that is off by more than a factor of 3 is an old one."""
+    noted = json.loads((FOLDER / "costs.json").read_text(encoding="utf-8"))[stem]
+    seconds, memory = stated_cost(SOURCES / f"{stem}.md")
+    assert any(1 / 3 < value / noted["seconds"] < 3 for value in seconds), noted
+    assert 1 / 1.6 < memory / noted["peak_gb"] < 1.6, noted
+
+
 def test_costs_are_of_chapters_that_exist():
     text = (FOLDER / "costs.json").read_text(encoding="utf-8")
     costs = json.loads(text)
