@@ -259,7 +259,7 @@ def test_posterior_noise_is_used_by_the_vae():
     mean = model.sample(2000, noisy=False)
     torch.manual_seed(1)
     away = model.sample(2000) - mean
-    assert abs(float(away.std()) / float(model.log_s.exp()) - 1) < 0.1
+    assert abs(float(away.detach().std()) / float(model.log_s.detach().exp()) - 1) < 0.1
 
 
 # --- measuring ------------------------------------------------------------------------------------

@@ -76,7 +76,8 @@ ERRATA = [
     Erratum(
         8, "2, 4.1", "Each latent corresponds to an image; h < H and w < W make it small.",
         "Random latents decode to no image; what counts is c h w < C H W.",
-        (("03", "judge"), ("04_1", "random-latents"), ("04_1", "compression")),
+        (("02", "four-kinds-counted"), ("03", "judge"), ("04_1", "random-latents"),
+         ("04_1", "compression")),
         ("4.1.2", "tests/test_judge.py::test_blanks_and_smooth_blobs_are_refused"),
     ),
     Erratum(
