@@ -11,8 +11,9 @@ import importlib
 import importlib.util
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -32,6 +33,7 @@ class Equation:
     check: Callable[[], None]  # fails if the equation and the function disagree
 
 
+@cache
 def registered(folder: Path = HERE) -> list[Equation]:
     """All equations of all `chapter_*.py` in the folder, in the order of the book."""
     found = []
@@ -70,3 +72,22 @@ def resolve(function: str):
             found = getattr(found, name)
         return found
     raise ImportError(f"{function!r} names no module")
+
+
+def nowhere(shown: Iterable[tuple[str, str]], checks: Iterable[str]) -> list[str]:
+    """Which (chapter prefix, cell) and which checks ("4.3.4" or "file::test") do not exist."""
+    numbers = {equation.id for equation in registered()}
+    gone = []
+    for prefix, cell in shown:
+        found = [path.stem for path in SOURCES.glob(f"{prefix}_[a-z]*.md")]
+        if len(found) != 1 or cell not in cells(found[0]):
+            gone.append(f"no cell {cell} in {prefix}")
+    for check in checks:
+        file, _, function = check.partition("::")
+        if function:
+            text = (HERE.parents[1] / file).read_text(encoding="utf-8")
+            if not re.search(rf"^def {function}\(", text, re.MULTILINE):
+                gone.append(f"no test {check}")
+        elif check not in numbers:
+            gone.append(f"equation ({check}) is not registered")
+    return gone

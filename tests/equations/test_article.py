@@ -1,17 +1,11 @@
 """The article is covered item by item, and each term of the glossary is explained somewhere."""
 
-import re
-from pathlib import Path
-
 import pytest
 from article import ITEMS, SECTIONS, VERDICTS
 from errata import ERRATA
 from glossary import TERMS, place
-from pages import chapter_file
-from registry import cells, registered
+from registry import nowhere
 
-ROOT = Path(__file__).parents[2]
-EQUATIONS = {equation.id for equation in registered()}
 # How much of the article there is to cover: its displayed formulas, the concepts of section 2, the
 # steps of 3.2, the points of 3.3, the fields of 3.4.
 AT_LEAST = {
@@ -33,20 +27,14 @@ def test_what_an_item_points_to_exists(item):
     assert item.verdict in VERDICTS
     assert item.cells, "nothing is run for it"
     assert item.note or item.verdict not in ("fails", "holds in part"), "say why"
-    for chapter, cell in item.cells:
-        assert cell in cells(chapter_file(chapter)), f"no cell {cell} in {chapter}"
-    for check in item.checks:
-        if "::" in check:
-            file, function = check.split("::")
-            assert re.search(rf"^def {function}\(", (ROOT / file).read_text("utf-8"), re.MULTILINE)
-        else:
-            assert check in EQUATIONS, f"equation ({check}) is not registered"
+    assert nowhere(item.cells, item.checks) == []
 
 
 def test_every_erratum_is_on_the_map_and_no_other_item_claims_one():
     assert {item.erratum for item in ITEMS} - {0} == {erratum.number for erratum in ERRATA}
-    assert all(item.verdict in ("fails", "holds in part") for item in ITEMS if item.erratum
-               and item.says.startswith("μ_θ") is False)  # fmt: skip
+    right = [item.says for item in ITEMS if item.erratum and item.verdict == "holds"]
+    assert len(right) == 1, right
+    assert right[0].startswith("μ_θ"), "the mean of 4.2 is right, only its derivation is not"
 
 
 @pytest.mark.parametrize("term", TERMS, ids=lambda term: term.english)
