@@ -13,6 +13,7 @@ import nbformat
 import pytest
 from book_rules import BOOK, CHAPTERS, SOURCES, source_notebook
 from citations import cited, expand, read_bibliography
+from crosslinks import chapter_number
 
 from minildm.exercises import registry
 
@@ -96,7 +97,7 @@ def test_chapter_keeps_the_rules(stem):
 
 @each
 def test_exercises_of_the_chapter_are_those_of_its_module(stem):
-    number = book_rules.chapter_number(stem)
+    number = chapter_number(stem)
     module = f"minildm.exercises.chapter_{number}"
     own = {id: e for id, e in registry().items() if e.check.__module__ == module}
     assert book_rules.check_exercises(source_notebook(SOURCES / f"{stem}.md"), stem, own) == []
@@ -395,7 +396,7 @@ def test_orphans_are_named(tmp_path):
     [("03_algorithm", "03"), ("04_3_gaussian_case", "04_3"), ("05_6_gpu", "05_6")],
 )
 def test_chapter_numbers(stem, number):
-    assert book_rules.chapter_number(stem) == number
+    assert chapter_number(stem) == number
 
 
 # --- citations ---------------------------------------------------------------------------------

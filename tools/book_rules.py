@@ -157,12 +157,8 @@ def check_alt(notebook: NotebookNode) -> list[str]:
         if cell.cell_type == "markdown":
             texts += MARKDOWN_IMAGE.findall(cell.source) + html_alts(cell.source)
         for output in cell.get("outputs", []):
-            data, metadata = output.get("data", {}), output.get("metadata", {})
-            for mime in (m for m in data if m.startswith("image/")):
-                own = metadata.get(mime)
-                own = own.get("alt") if isinstance(own, dict) else None
-                texts.append(own or metadata.get("alt") or "")
-            texts += html_alts("".join(data.get("text/html", "")))
+            texts += picture_alts(output)
+            texts += html_alts("".join(output.get("data", {}).get("text/html", "")))
         for alt in texts:
             if len(alt.strip()) < MIN_ALT:
                 problems.append(
@@ -170,6 +166,16 @@ def check_alt(notebook: NotebookNode) -> list[str]:
                     f'{MIN_ALT} characters what it shows: show(fig, alt="...")'
                 )
     return problems
+
+
+def picture_alts(output: NotebookNode) -> list[str]:
+    """The alternative texts of the pictures that an output holds; "" where one is missing."""
+    metadata, found = output.get("metadata", {}), []
+    for mime in (m for m in output.get("data", {}) if m.startswith("image/")):
+        own = metadata.get(mime)
+        own = own.get("alt") if isinstance(own, dict) else None
+        found.append(own or metadata.get("alt") or "")
+    return found
 
 
 def html_alts(text: str) -> list[str]:
@@ -209,21 +215,13 @@ def exercise_ids(notebook: NotebookNode) -> list[str]:
     return list(dict.fromkeys(CHECK_CALL.findall(code)))
 
 
-def chapter_number(stem: str) -> str:
-    """`04_3` of the chapter `04_3_gaussian_case`, `03` of `03_algorithm`."""
-    match = re.match(r"\d+(_\d+)?(?=_|$)", stem)
-    if match is None:
-        raise ValueError(f"{stem!r} does not start with a chapter number like 03_ or 04_3_")
-    return match.group(0)
-
-
 def check_exercises(notebook: NotebookNode, stem: str, registered: dict) -> list[str]:
     """The chapter's exercises are those of its module, each with its stub, and at least three.
 
     `registered` maps the ids of this chapter's exercises to objects with a `stub`.
     """
     used = exercise_ids(notebook)
-    prefix = ".".join(str(int(part)) for part in chapter_number(stem).split("_"))
+    prefix = number_of(stem)
     problems = []
     if len(used) < MIN_EXERCISES:
         problems.append(f"{len(used)} exercises, fewer than {MIN_EXERCISES}")

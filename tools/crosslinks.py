@@ -33,12 +33,17 @@ class Chapter(NamedTuple):
         return f"[{self.title}]({self.stem}.ipynb)"
 
 
-def number_of(stem: str) -> str:
-    """ "4.3" of the chapter 04_3_gaussian_case. Raises ValueError where a name has no number."""
+def chapter_number(stem: str) -> str:
+    """`04_3` of the chapter `04_3_gaussian_case`, `03` of `03_algorithm`."""
     match = NUMBER.match(stem)
     if match is None:
         raise ValueError(f"{stem!r} does not start with a chapter number like 03_ or 04_3_")
-    return ".".join(str(int(part)) for part in match.group(0).split("_"))
+    return match.group(0)
+
+
+def number_of(stem: str) -> str:
+    """ "4.3" of the chapter 04_3_gaussian_case. Raises ValueError where a name has no number."""
+    return ".".join(str(int(part)) for part in chapter_number(stem).split("_"))
 
 
 def chapters(folder: Path) -> dict[str, Chapter]:

@@ -5,10 +5,11 @@ python tools/pages.py
 
 import json
 import sys
+from collections.abc import Iterable
 
 import nbformat
-from book_rules import BOOK, CHAPTERS, SOURCES
-from crosslinks import chapters
+from book_rules import BOOK, CHAPTERS, SOURCES, picture_alts
+from crosslinks import chapters, number_of
 
 sys.path.insert(0, str(BOOK / "tests" / "equations"))
 
@@ -55,10 +56,8 @@ def errata() -> str:
         "|---|---|---|---|---|---|",
     ]
     for e in ERRATA:
-        shown = ", ".join(f"{_link(chapter_file(c))} `{cell}`" for c, cell in e.cells)
-        kept = ", ".join(_check(check) for check in e.checks)
-        cells = (e.number, e.section, e.says, e.case, shown or "not yet", kept)
-        lines.append("| " + " | ".join(str(c).replace("|", "\\|") for c in cells) + " |")
+        shown = _cells(e.cells) or "not yet"
+        lines.append(_row(e.number, e.section, e.says, e.case, shown, _checks(e.checks)))
     return "\n".join(lines) + "\n"
 
 
@@ -77,10 +76,8 @@ def article() -> str:
         for item in (item for item in ITEMS if item.section == section):
             verdict = item.verdict + (f" (erratum {item.erratum})" if item.erratum else "")
             verdict += f". {item.note}" if item.note else ""
-            shown = ", ".join(f"{_link(chapter_file(c))} `{cell}`" for c, cell in item.cells)
-            kept = ", ".join(_check(check) for check in item.checks)
-            row = (item.kind, item.says, verdict, shown, kept)
-            lines.append("| " + " | ".join(str(c).replace("|", "\\|") for c in row) + " |")
+            shown, kept = _cells(item.cells), _checks(item.checks)
+            lines.append(_row(item.kind, item.says, verdict, shown, kept))
     return "\n".join(lines) + "\n"
 
 
@@ -95,9 +92,8 @@ def glossary() -> str:
         "|---|---|---|---|",
     ]
     for term in TERMS:
-        meaning = term.meaning.replace("|", "\\|")
-        where = f"{_link(chapter_file(term.chapter))} `{place(term)}`"
-        lines.append(f"| {term.english} | {term.chinese} | {meaning} | {where} |")
+        where = _cells([(term.chapter, place(term))])
+        lines.append(_row(term.english, term.chinese, term.meaning, where))
     return "\n".join(lines) + "\n"
 
 
@@ -112,28 +108,29 @@ def index_of_figures() -> str:
     for chapter in chapters(SOURCES).values():
         notebook = nbformat.read(CHAPTERS / f"{chapter.stem}.ipynb", as_version=4)
         rows = [
-            f"| `{cell.id}` | {' '.join(alt.split())} |"
+            _row(f"`{cell.id}`", " ".join(alt.split()))
             for cell in notebook.cells
-            for alt in _alts(cell)
+            for output in cell.get("outputs", [])
+            for alt in picture_alts(output)
         ]
         head = f"## {_link(chapter.stem)} {chapter.title.split(' ', 1)[1]}"
         lines += ["", head, "", "| cell | what it shows |", "|---|---|", *rows]
     return "\n".join(lines) + "\n"
 
 
-def _alts(cell: nbformat.NotebookNode) -> list[str]:
-    """The alternative texts of the pictures that a cell shows."""
-    found = []
-    for output in cell.get("outputs", []):
-        metadata = output.get("metadata", {})
-        for mime in (m for m in output.get("data", {}) if m.startswith("image/")):
-            own = metadata.get(mime)
-            found.append((own.get("alt") if isinstance(own, dict) else None) or metadata.get("alt"))
-    return [alt.replace("|", "\\|") for alt in found if alt]
+def _row(*cells: object) -> str:
+    """A row of a table, whatever its cells hold."""
+    return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
 
 
-def _check(check: str) -> str:
-    return f"`{check.split('::')[1]}`" if "::" in check else f"({check})"
+def _cells(cells: Iterable[tuple[str, str]]) -> str:
+    """(chapter prefix, cell), ..: each with a link to its chapter."""
+    return ", ".join(f"{_link(chapter_file(prefix))} `{cell}`" for prefix, cell in cells)
+
+
+def _checks(checks: Iterable[str]) -> str:
+    """Tests by their names, equations by their numbers."""
+    return ", ".join(f"`{c.split('::')[1]}`" if "::" in c else f"({c})" for c in checks)
 
 
 def figures() -> str:
@@ -178,8 +175,7 @@ def readme(text: str) -> str:
 
 
 def _link(chapter: str) -> str:
-    number = ".".join(str(int(part)) for part in chapter.split("_") if part.isdigit())
-    return f"[{number}](../chapters/{chapter}.ipynb)"
+    return f"[{number_of(chapter)}](../chapters/{chapter}.ipynb)"
 
 
 START, END = "<!-- figures: made by `make pages` -->", "<!-- end -->"

@@ -75,17 +75,27 @@ def judge_digits(model: LatentDiffusion, samples: int) -> dict:
     distance: Fréchet distance to real digits in the judge's features; ``real_features`` has real
     ones only, and its own distance between two halves is the floor.
     """
-    classifier, asked = load_classifier(), asked_labels(samples)
-    figures = {}
+    asked, figures = asked_labels(samples), {}
     for name, guidance in (("plain", 1.0), ("guided", GUIDANCE)):
         x = model.generate(asked, steps=STEPS, sampler=dpmpp_2m, guidance=guidance, seed=0)
-        p = classifier.probabilities(x)
-        figures[name] = {
-            "as_asked": round(float((p.argmax(1) == asked).double().mean()), 4),
-            "confident": round(confident_fraction(p), 4),
-            "distance": round(frechet_distance(features(classifier, x), real_features()), 3),
-        }
+        figures[name] = read_digits(x, asked)
     return figures
+
+
+def read_digits(x: Tensor, asked: Tensor) -> dict:
+    """What the judge says of digits x (n, 1, 28, 28) that should be ``asked``, labels (n,).
+
+    as_asked   share that it reads as the digit that was asked for
+    confident  share that it is sure about
+    distance   Fréchet distance to real digits, in its features
+    """
+    classifier = load_classifier()
+    p = classifier.probabilities(x)
+    return {
+        "as_asked": round(float((p.argmax(1) == asked).double().mean()), 4),
+        "confident": round(confident_fraction(p), 4),
+        "distance": round(frechet_distance(features(classifier, x), real_features()), 3),
+    }
 
 
 # --- the autoencoder ------------------------------------------------------------------------------

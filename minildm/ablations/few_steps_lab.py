@@ -11,12 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from minildm.ablations import Outcome, timed
-from minildm.ablations.digits_lab import features, latents, real_features
-from minildm.classifier import CLASSES, load_classifier
+from minildm.ablations.digits_lab import latents, read_digits
+from minildm.classifier import CLASSES
 from minildm.distillation import DistillationTraining, distil
 from minildm.fit import FitConfig
 from minildm.latent import LatentDiffusion
-from minildm.metrics import frechet_distance
 from minildm.recipes import asked_labels
 from minildm.samplers import ddim, dpmpp_2m
 from minildm.sampling_results import rms
@@ -100,14 +99,13 @@ def look(z: Tensor, fine: Tensor, steps: int, guidance: float) -> dict:
     variety      see ``variety``
     to_end       root mean square difference of its latents from those of a fine walk of the teacher
     """
-    classifier, asked = load_classifier(), asked_labels(len(z))
-    x = LatentDiffusion.load("digits").decode(z)
-    right = classifier.probabilities(x).argmax(1) == asked
+    asked = asked_labels(len(z))
+    found = read_digits(LatentDiffusion.load("digits").decode(z), asked)
     return {
         "steps": steps,
         "evaluations": steps * (1 if guidance in (0, 1) else 2),
-        "as_asked": round(float(right.double().mean()), 4),
-        "distance": round(frechet_distance(features(classifier, x), real_features()), 3),
+        "as_asked": found["as_asked"],
+        "distance": found["distance"],
         "variety": round(variety(z, asked), 4),
         "to_end": round(rms(z[: len(fine)], fine[: len(z)]), 4),
     }

@@ -11,10 +11,8 @@ from torch import Tensor
 
 from minildm import predict
 from minildm.ablations import Outcome, timed
-from minildm.ablations.digits_lab import features, latents, real_features
-from minildm.classifier import load_classifier
+from minildm.ablations.digits_lab import latents, read_digits
 from minildm.latent import LatentDiffusion
-from minildm.metrics import frechet_distance
 from minildm.recipes import DIGITS_DENOISER, GUIDANCE, asked_labels
 from minildm.samplers import ddim, sample
 from minildm.schedule import CosineSchedule, DiscreteSchedule, FlowSchedule, linear_betas
@@ -88,11 +86,6 @@ def draw(model: LatentDiffusion, times: Tensor, count: int) -> Tensor:
 
 
 def judged(model: LatentDiffusion, times: Tensor, samples: int) -> dict:
-    """As in ``digits_lab.judge_digits``: the share that is as asked, and the Fréchet distance."""
-    classifier, asked = load_classifier(), asked_labels(samples)
-    x = draw(model, times, samples)
-    right = classifier.probabilities(x).argmax(1) == asked
-    return {
-        "as_asked": round(float(right.double().mean()), 4),
-        "distance": round(frechet_distance(features(classifier, x), real_features()), 3),
-    }
+    """Of ``digits_lab.read_digits``: the share that is as asked, and the Fréchet distance."""
+    found = read_digits(draw(model, times, samples), asked_labels(samples))
+    return {name: found[name] for name in ("as_asked", "distance")}
