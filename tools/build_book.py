@@ -115,18 +115,27 @@ def reuse_outputs(notebook: NotebookNode, built: NotebookNode) -> None:
         cell.outputs, cell.execution_count = stored.outputs, stored.execution_count
 
 
-def write(notebook: NotebookNode, path: Path) -> None:
-    """Write the file in one step: a stopped build leaves the old notebook whole."""
+@contextlib.contextmanager
+def in_one_step(path: Path):
+    """A file beside `path`, which then takes its place: if stopped, the old one stays whole."""
     handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    os.close(handle)
+    part = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(nbformat.writes(notebook).rstrip("\n") + "\n")
-        if problems := check_size(Path(name)):
-            raise ValueError("\n  ".join(["", *problems]))
-        os.chmod(name, 0o644)
-        os.replace(name, path)
+        yield part
+        part.chmod(0o644)
+        part.replace(path)
     finally:
-        Path(name).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
+
+
+def write(notebook: NotebookNode, path: Path) -> None:
+    """Write a notebook that is small enough. Raises `ValueError` where it is not."""
+    with in_one_step(path) as part:
+        text = nbformat.writes(notebook).rstrip("\n") + "\n"
+        part.write_text(text, encoding="utf-8", newline="\n")
+        if problems := check_size(part):
+            raise ValueError("\n  ".join(["", *problems]))
 
 
 def timed(notebook: NotebookNode, folder: Path, threads: int = 2, timeout: int = 600) -> dict:
@@ -142,11 +151,8 @@ def note_cost(stem: str, cost: dict, folder: Path = CHAPTERS) -> str:
     path = folder / COSTS
     costs = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     text = json.dumps({**costs, stem: cost}, indent=1, sort_keys=True) + "\n"
-    handle, name = tempfile.mkstemp(dir=folder, suffix=".part")
-    with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-    os.chmod(name, 0o644)
-    os.replace(name, path)
+    with in_one_step(path) as part:
+        part.write_text(text, encoding="utf-8", newline="\n")
     return f"{cost['seconds']:.0f} s, {cost['peak_gb']:.1f} GB"
 
 
