@@ -11,6 +11,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minildm import checks
+from minildm.denoise import gaussian_denoiser, network_denoiser
+from minildm.predict import EPS, FLOW, Z0, V
+from minildm.samplers import sample
 from minildm.schedule import (
     CosineSchedule,
     DiscreteSchedule,
@@ -305,6 +309,33 @@ def test_too_few_steps_warn_with_the_number_and_the_remedy():
         warnings.simplefilter("error")
         for betas in (linear_betas(), scaled_linear_betas(), cosine_betas(), ramp_betas()):
             DiscreteSchedule(betas)
+
+
+def test_eps_prediction_where_the_signal_is_lost_warns_with_the_factor():
+    lost = (cosine_betas(), cosine_betas(10), ramp_betas(), zero_terminal_snr(linear_betas()))
+    for schedule in (*map(DiscreteSchedule, lost), CosineSchedule(), FlowSchedule()):
+        for eps in (EPS, "EPS"):
+            said = r"signal = .* at T = .*by (\d|infinity).*Predict V"
+            with pytest.warns(UserWarning, match=said):
+                checks.warn_of_signal_lost(eps, schedule)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for kind in (V, Z0, FLOW, "V", "Z0", "FLOW"):
+                checks.warn_of_signal_lost(kind, schedule)
+    kept = (linear_betas(), sigmoid_betas(), scaled_linear_betas(), linear_betas(1500))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for betas in kept:  # the last has less signal at T than cosine_betas(50), but falls slowly
+            checks.warn_of_signal_lost(EPS, DiscreteSchedule(betas))
+    # what it warns of: an error of 0.1 in eps, in 20 steps, blows up the samples, or does not
+    generator = torch.Generator().manual_seed(0)
+    z_T, off = torch.randn(2, 500, 2, dtype=torch.float64, generator=generator)
+    for betas, least, most in ((linear_betas(), 0.5, 2), (cosine_betas(), 50, 500)):
+        schedule = DiscreteSchedule(betas)
+        exact = gaussian_denoiser(schedule, torch.zeros(2), torch.eye(2))
+        wrong = network_denoiser(lambda z, t, _, e=exact: e(z, t).eps + 0.1 * off, schedule, EPS)
+        *_, last = sample(wrong, schedule, z_T, schedule.times(20))
+        assert least < float(last.z.std()) < most
 
 
 DISCRETE = DiscreteSchedule(linear_betas())

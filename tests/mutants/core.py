@@ -193,4 +193,12 @@ MUTANTS = [
         0, "times on the Karras grid repeat", "schedule.py",
         "grid.append(min(max(t, grid[-1] + 1), self.T - steps + i))", "grid.append(t)", SCHEDULE,
     ),
+    Mutant(
+        0, "no warning where eps-prediction loses the signal", "checks.py",
+        "if later > 10 * left:", "if later > 10 * left > 0:", SCHEDULE,
+    ),
+    Mutant(
+        0, "eps-prediction warned of by the signal at T alone", "checks.py",
+        "if later > 10 * left:", "if left < 1e-3:", SCHEDULE,
+    ),
 ]  # fmt: skip
