@@ -14,6 +14,7 @@
     fit.py          one training loop for every network
     train.py        training the autoencoder and the denoiser
     latent.py       all of it together: the latent diffusion model
+    images.py       pictures in and out: files and PIL images to tensors, and back
 
 The text-to-image model, from pictures to figures:
 
