@@ -3,6 +3,7 @@
 from mutants import Mutant
 
 AUTOENCODER = "tests/test_autoencoder.py"
+CHECKPOINT = "tests/test_checkpoint.py"
 GPU = "tests/test_gpu.py"
 RESUME = "tests/test_resume.py"
 SETTINGS = "tests/test_settings.py"
@@ -121,8 +122,8 @@ MUTANTS = [
     ),
     Mutant(
         0, 'a file is written in its place', 'checkpoint.py',
-        'with open(folder / f"{name}.part", "wb") as file:',
-        'with open(folder / name, "wb") as file:', (RESUME,),
+        'with open(folder / _beside(name), "xb") as file:',
+        'with open(folder / name, "wb") as file:', (CHECKPOINT,),
     ),
     Mutant(
         0, 'the checkpoint before is removed first', 'state.py',
@@ -145,8 +146,25 @@ MUTANTS = [
     # --- reading ----------------------------------------------------------------------------------
     Mutant(
         0, 'weights are not checked', 'checkpoint.py',
-        'if hashlib.sha256(data).hexdigest() != expected:',
-        'if False:', (RESUME,),
+        'if hashlib.sha256(data).hexdigest() != config.pop("sha256"):',
+        'if not config.pop("sha256"):', (RESUME,),
+    ),
+    Mutant(
+        0, 'a config is not checked', 'checkpoint.py',
+        'if digest is not None and digest != _digest(config):',
+        'if False:', (CHECKPOINT,),
+    ),
+    Mutant(
+        0, 'NaN is read', 'checkpoint.py',
+        '    check_finite(tensors, folder / WEIGHTS)\n', '', (CHECKPOINT,),
+    ),
+    Mutant(
+        0, 'NaN is written', 'checkpoint.py',
+        '    check_finite(tensors, folder)\n', '', (CHECKPOINT,),
+    ),
+    Mutant(
+        0, 'a crash between two moves loses the model', 'checkpoint.py',
+        'if config["sha256"] == digest:', 'if False:', (CHECKPOINT,),
     ),
     Mutant(
         0, 'the rest of a checkpoint is not checked', 'state.py',
