@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from minildm import inputs
+from minildm.layers import MOST_BLOCKS, WIDEST
 from minildm.process import Gaussian
 
 
@@ -23,6 +25,8 @@ class AutoencoderConfig:
     patch            of that, the part done at once by folding pixels into channels
     width            channels after folding; doubled (up to ``max_width``) at each halving
     blocks           residual blocks per resolution
+
+    Raises ValueError for values that make no sense: each is named with its range.
     """
 
     image_channels: int = 1
@@ -34,6 +38,9 @@ class AutoencoderConfig:
     blocks: int = 1
 
     def __post_init__(self) -> None:
+        inputs.whole_fields(self, 1, WIDEST, "latent_channels", "width", "max_width")
+        inputs.whole_fields(self, 1, MOST_BLOCKS, "blocks")
+        inputs.whole_fields(self, 1, 16, "image_channels", "factor", "patch")
         if self.image_channels not in (1, 3):
             raise ValueError(f"image_channels must be 1 or 3; got {self.image_channels}")
         if self.factor not in (2, 4, 8, 16):
@@ -45,6 +52,11 @@ class AutoencoderConfig:
         if self.width % 8 or self.max_width % 8:
             raise ValueError(
                 f"width and max_width must be multiples of 8 (group norm); got {self.width} and "
+                f"{self.max_width}"
+            )
+        if self.max_width < self.width:
+            raise ValueError(
+                f"max_width must be at least width = {self.width}, or it has no effect; got "
                 f"{self.max_width}"
             )
 

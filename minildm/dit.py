@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minildm.layers import time_embedding, zero_
+from minildm import inputs
+from minildm.layers import MOST_BLOCKS, WIDEST, time_embedding, zero_
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,10 @@ class DiTConfig:
     time_scale: float = 1000.0
 
     def __post_init__(self) -> None:
-        for name in ("channels", "width", "depth", "heads", "patch"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}")
+        inputs.whole_fields(self, 1, WIDEST, "channels", "width", "heads", "patch")
+        inputs.whole_fields(self, 1, 10 * MOST_BLOCKS, "depth")
+        inputs.whole_fields(self, 0, 10**6, "classes")
+        inputs.real_fields(self, 0, 1e9, "time_scale", open=True)
         if self.width % 4 or self.width % self.heads:
             raise ValueError(
                 f"width must be a multiple of 4 (sine and cosine of row and column) and of heads = "

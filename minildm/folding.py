@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from minildm import inputs
 from minildm.autoencoder import Autoencoder
 from minildm.process import Gaussian
 
@@ -22,10 +23,9 @@ class FoldingConfig:
     factor: int = 4
 
     def __post_init__(self) -> None:
+        inputs.whole_fields(self, 1, 1024, "image_channels", "factor")
         if self.image_channels not in (1, 3):
             raise ValueError(f"image_channels must be 1 or 3; got {self.image_channels}")
-        if self.factor < 1:
-            raise ValueError(f"factor must be at least 1; got {self.factor}")
 
     @property
     def latent_channels(self) -> int:

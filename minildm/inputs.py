@@ -53,6 +53,37 @@ def real(
     return number
 
 
+def whole_fields(config: Any, least: int | None, most: int | None, *names: str) -> None:
+    """Fields of a frozen dataclass through ``whole``: checked, and kept as Python's ints."""
+    for name in names:
+        object.__setattr__(config, name, whole(name, getattr(config, name), least, most))
+
+
+def real_fields(config: Any, least: float, most: float, *names: str, open: bool = False) -> None:
+    """Fields of a frozen dataclass through ``real``: checked, and kept as Python's floats."""
+    for name in names:
+        value = real(name, getattr(config, name), least, most, open=open)
+        object.__setattr__(config, name, value)
+
+
+def flag_fields(config: Any, *names: str) -> None:
+    """Fields of a frozen dataclass that must be True or False; ValueError for 1, "yes", None."""
+    for name in names:
+        value = getattr(config, name)
+        if not isinstance(value, bool | np.bool_):
+            raise ValueError(f"{name} must be True or False; got {value!r}")
+        object.__setattr__(config, name, bool(value))
+
+
+def whole_tuple(
+    name: str, values: Any, least: int | None = None, most: int | None = None
+) -> tuple[int, ...]:
+    """Several whole numbers, each through ``whole``: a list, a tuple or an array."""
+    if isinstance(values, str | bytes | dict | set) or not hasattr(values, "__len__"):
+        raise ValueError(f"{name} must be several whole numbers, such as (1, 2); got {values!r}")
+    return tuple(whole(f"{name}[{i}]", value, least, most) for i, value in enumerate(values))
+
+
 def images(
     name: str, x: Any, channels: int | None = None, size: Sequence[int] | None = None
 ) -> Tensor:

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 GROUPS = 8  # of every group norm
+WIDEST, MOST_BLOCKS, MOST_LEVELS = 2**14, 100, 16  # far beyond use: a slip of the pen ends here
 
 
 def time_embedding(t: Tensor, dim: int, time_scale: float = 1000.0) -> Tensor:

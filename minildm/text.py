@@ -16,8 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from minildm import inputs
 from minildm.captions import LENGTH, NULL, NUMBER, PAD, VOCABULARY, read, split
-from minildm.layers import masked_mean
+from minildm.layers import MOST_BLOCKS, WIDEST, masked_mean
 from minildm.unet import UNet, UNetConfig
 
 
@@ -39,7 +40,7 @@ def tokenize(texts: str | Sequence[str], length: int = LENGTH) -> Tensor:
 class TextEncoderConfig:
     """Sizes of a `TextEncoder`: length of its vectors, layers, attention heads, longest text.
 
-    Raises ValueError where the heads do not divide dim.
+    Raises ValueError where the heads do not divide dim, and for values that make no sense.
     """
 
     dim: int = 128
@@ -49,6 +50,9 @@ class TextEncoderConfig:
     vocabulary: int = len(VOCABULARY)
 
     def __post_init__(self) -> None:
+        inputs.whole_fields(self, 1, WIDEST, "dim", "heads", "length")
+        inputs.whole_fields(self, 1, MOST_BLOCKS, "layers")
+        inputs.whole_fields(self, len(VOCABULARY), 10**6, "vocabulary")
         if self.dim % self.heads:
             raise ValueError(f"heads must divide dim = {self.dim}; got {self.heads}")
 
@@ -115,7 +119,11 @@ class TextUNetConfig:
     def __post_init__(self) -> None:
         for name, kind in (("text", TextEncoderConfig), ("unet", UNetConfig)):
             if isinstance(getattr(self, name), dict):  # as it comes from JSON
-                object.__setattr__(self, name, kind(**getattr(self, name)))
+                object.__setattr__(self, name, _from_json(name, kind, getattr(self, name)))
+            if not isinstance(getattr(self, name), kind):
+                got = type(getattr(self, name)).__name__
+                raise ValueError(f"{name} must be a {kind.__name__}; got {got}")
+        inputs.flag_fields(self, "pool")
         if self.conditioning not in ("cross", "concat"):
             raise ValueError(f"conditioning must be cross or concat; got {self.conditioning!r}")
         plain = {"classes": 0, "context_dim": 0, "pool": False, "concat_channels": 0}
@@ -208,7 +216,14 @@ class TextUNet(nn.Module):
         for prompt in prompts:
             if prompt:
                 read(prompt)
-        return tokenize(prompts)
+        return tokenize(prompts, self.config.text.length)
+
+
+def _from_json(name: str, kind: type, sizes: dict):
+    try:
+        return kind(**sizes)
+    except TypeError as error:  # a field that there is not
+        raise ValueError(f"{name}: {error}") from None
 
 
 def build_network(config: UNetConfig | TextUNetConfig) -> UNet | TextUNet:

@@ -11,7 +11,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minildm.layers import GROUPS, Attention, ResidualBlock, masked_mean, time_embedding, zero_
+from minildm import inputs
+from minildm.layers import (
+    GROUPS,
+    MOST_BLOCKS,
+    MOST_LEVELS,
+    WIDEST,
+    Attention,
+    ResidualBlock,
+    masked_mean,
+    time_embedding,
+    zero_,
+)
 
 
 @dataclass(frozen=True)
@@ -32,7 +43,8 @@ class UNetConfig:
     concat_channels  > 0: the condition is a map (B, concat_channels, h, w), concatenated to z_t
     time_scale       a float t in [0, 1] is multiplied by this before it is embedded
 
-    Raises ValueError for several kinds of condition and for sizes that do not divide.
+    Raises ValueError for several kinds of condition, for sizes that do not divide, and for any
+    other value that makes no sense: each is named with its range.
     """
 
     channels: int = 4
@@ -48,17 +60,33 @@ class UNetConfig:
     time_scale: float = 1000.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "multipliers", tuple(self.multipliers))
-        object.__setattr__(self, "attention", tuple(self.attention))
+        inputs.whole_fields(self, 1, WIDEST, "channels", "width", "heads")
+        inputs.whole_fields(self, 0, WIDEST, "context_dim", "concat_channels")
+        inputs.whole_fields(self, 0, 10**6, "classes")
+        inputs.whole_fields(self, 1, MOST_BLOCKS, "blocks")
+        inputs.real_fields(self, 0, 1e9, "time_scale", open=True)
+        inputs.flag_fields(self, "pool")
+        self._check_levels()
         kinds = [k for k in ("classes", "context_dim", "concat_channels") if getattr(self, k)]
         if len(kinds) > 1:
             raise ValueError(f"switch on one kind of condition, not {' and '.join(kinds)}")
         if self.pool and not self.context_dim:
             raise ValueError("pool needs context_dim > 0: there is nothing to take the mean of")
-        if self.width % GROUPS or self.width < 1:
+        if self.width % GROUPS:
             raise ValueError(f"width must be a multiple of {GROUPS} (group norm); got {self.width}")
         if self.width % self.heads:
             raise ValueError(f"heads must divide width = {self.width}; got {self.heads}")
+
+    def _check_levels(self) -> None:
+        multipliers = inputs.whole_tuple("multipliers", self.multipliers, 1, 1024)
+        if not 1 <= len(multipliers) <= MOST_LEVELS:
+            raise ValueError(
+                f"multipliers must have 1 to {MOST_LEVELS} entries, one per level; got "
+                f"{len(multipliers)}"
+            )
+        attention = inputs.whole_tuple("attention", self.attention, 0, len(multipliers) - 1)
+        object.__setattr__(self, "multipliers", multipliers)
+        object.__setattr__(self, "attention", attention)
 
     @property
     def embedding_dim(self) -> int:

@@ -89,7 +89,7 @@ def test_wrong_images_and_settings_are_refused():
         Folding().encode(torch.zeros(1, 1, 8, 8))
     with pytest.raises(ValueError, match="image_channels must be 1 or 3"):
         FoldingConfig(2)
-    with pytest.raises(ValueError, match="factor must be at least 1"):
+    with pytest.raises(ValueError, match="factor must be a whole number in 1..1024; got 0"):
         FoldingConfig(3, 0)
 
 
