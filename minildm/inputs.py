@@ -17,7 +17,7 @@ from torch import Tensor
 
 
 def whole(name: str, value: Any, least: int | None = None, most: int | None = None) -> int:
-    """``value`` as an int: Python's, NumPy's, or a tensor of one integer; least <= value <= most.
+    """``value`` as a whole number: Python's, NumPy's or a tensor's; least <= value <= most.
 
     Raises ValueError for anything else: 10.5, True, "3", NaN.
     """
@@ -54,13 +54,13 @@ def real(
 
 
 def whole_fields(config: Any, least: int | None, most: int | None, *names: str) -> None:
-    """Fields of a frozen dataclass through ``whole``: checked, and kept as Python's ints."""
+    """Fields of a frozen dataclass through ``whole``: checked, and kept as Python's own."""
     for name in names:
         object.__setattr__(config, name, whole(name, getattr(config, name), least, most))
 
 
 def real_fields(config: Any, least: float, most: float, *names: str, open: bool = False) -> None:
-    """Fields of a frozen dataclass through ``real``: checked, and kept as Python's floats."""
+    """Fields of a frozen dataclass through ``real``: checked, and kept as Python's own."""
     for name in names:
         value = real(name, getattr(config, name), least, most, open=open)
         object.__setattr__(config, name, value)
@@ -78,7 +78,7 @@ def flag_fields(config: Any, *names: str) -> None:
 def whole_tuple(
     name: str, values: Any, least: int | None = None, most: int | None = None
 ) -> tuple[int, ...]:
-    """Several whole numbers, each through ``whole``: a list, a tuple or an array."""
+    """Several whole numbers, each through ``whole``; they come as a list or an array."""
     if isinstance(values, str | bytes | dict | set) or not hasattr(values, "__len__"):
         raise ValueError(f"{name} must be several whole numbers, such as (1, 2); got {values!r}")
     return tuple(whole(f"{name}[{i}]", value, least, most) for i, value in enumerate(values))
