@@ -34,7 +34,7 @@ from minildm.losses import (
     reconstruction_loss,
 )
 from minildm.text import TextUNetConfig, build_network
-from minildm.unet import UNetConfig
+from minildm.unet import TrainedWith, UNetConfig
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,8 @@ def train_denoiser(
     ``prepare(net)``: the network to train, made from the fresh one: given weights, a frozen part.
     """
     net = build(lambda: prepare(build_network(config.model)), config.fit.seed)
+    latent_size = tuple(z0[torch.arange(1)].shape[2:])
+    net.trained_with = TrainedWith(config.parameterization, schedule, latent_size)
     loss = denoiser_loss(config, schedule, z0, condition)
     more = {"schedule": _name_of(schedule)}
     return _train(net, loss, len(z0), config, "denoiser", progress, more, **keep)

@@ -5,7 +5,9 @@ residual blocks and time, Dhariwal and Nichol 2021 (arXiv 2105.05233, section 3)
 shift, Rombach et al. 2022 (arXiv 2112.10752, section 3.3) for cross-attention.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -92,6 +94,19 @@ class UNetConfig:
     def embedding_dim(self) -> int:
         """Length of the vector that carries time and label to every block."""
         return 4 * self.width
+
+
+class TrainedWith(NamedTuple):
+    """What a denoising network was trained with; ``train_denoiser`` notes it as ``trained_with``.
+
+    parameterization  the name of what it predicts: "V", "EPS", "Z0" or "FLOW"
+    schedule          at which noise levels
+    latent_size       (h, w) of the latents that it saw
+    """
+
+    parameterization: str
+    schedule: Callable
+    latent_size: tuple[int, ...]
 
 
 class Stage(nn.Module):
