@@ -8,11 +8,12 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from minildm import inputs
 from minildm.noise import keyed_normal, keyed_uniform, seeded
 
 ORDER, TIME, NOISE, DROP = range(4)  # what a key is used for: no two uses share numbers
@@ -22,11 +23,18 @@ CHOICES = {
     "schedule": ("cosine", "constant"),
     "optimizer": ("adamw", "muon"),
 }
+# Whole numbers, and the least that each may be.
+WHOLE = {
+    "steps": 1, "batch": 1, "warmup": 0, "seed": None, "log_every": 1, "accumulate": 1,
+    "save_every": 1,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class FitConfig:
-    """How long and how fast to train. Raises ValueError for values that make no sense.
+    """How long and how fast to train; takes NumPy's numbers too, and keeps them as Python's.
+
+    Raises ValueError, naming the field and its range, for a value that makes no sense.
 
     steps         optimiser steps: a fixed number, so that a run can be repeated
     batch         samples per step, over all processes
@@ -60,9 +68,12 @@ class FitConfig:
     save_every: int = 200
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "log_every", "lr", "clip", "accumulate", "save_every"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive; got {getattr(self, name)}")
+        for name, least in WHOLE.items():
+            set_field(self, name, inputs.whole(name, getattr(self, name), least))
+        for name in ("lr", "clip"):
+            set_field(self, name, inputs.real(name, getattr(self, name), 0, open=True))
+        set_field(self, "weight_decay", inputs.real("weight_decay", self.weight_decay, 0))
+        set_field(self, "ema", share("ema", self.ema))
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {allowed}; got {getattr(self, name)!r}")
@@ -73,6 +84,19 @@ class FitConfig:
         if self.schedule == "constant":
             return self.lr * warm
         return self.lr * warm * (1 + math.cos(math.pi * step / self.steps)) / 2
+
+
+def set_field(config: Any, name: str, value: Any) -> None:
+    """Set a field of a frozen dataclass, from its ``__post_init__``."""
+    object.__setattr__(config, name, value)
+
+
+def share(name: str, value: Any) -> float:
+    """``value`` as a float in [0, 1). Raises ValueError for anything else."""
+    number = inputs.real(name, value, 0, 1)
+    if number == 1:
+        raise ValueError(f"{name} must be in [0, 1); got {value}")
+    return number
 
 
 class Batch(NamedTuple):

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from minildm import inputs
+from minildm.batches import set_field, share
 from minildm.checkpoint import load_network
 from minildm.data import LabelledSplit
 from minildm.ema import EMA
@@ -28,7 +30,10 @@ TURN, ZOOM, SHIFT_X, SHIFT_Y, SHUFFLE, SPOTS, CONTRAST = range(10, 17)
 
 @dataclass(frozen=True)
 class ClassifierConfig:
-    """Channels of the first half, how to train, and the share of each batch that shows nothing."""
+    """Channels of the first half, how to train, and the share of each batch that shows nothing.
+
+    Raises ValueError for no channels, and for a share outside [0, 1).
+    """
 
     width: int = 24
     nothing: float = 0.2
@@ -37,6 +42,10 @@ class ClassifierConfig:
             steps=900, lr=4e-3, warmup=100, weight_decay=0.05, ema=0.99
         )
     )
+
+    def __post_init__(self) -> None:
+        set_field(self, "width", inputs.whole("width", self.width, 1))
+        set_field(self, "nothing", share("nothing", self.nothing))
 
 
 class DigitClassifier(nn.Module):

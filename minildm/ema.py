@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
+from minildm.batches import share
+
 
 class EMA:
     """average <- d average + (1 - d) weights, once per training step.
@@ -17,9 +19,7 @@ class EMA:
     """
 
     def __init__(self, net: nn.Module, decay: float) -> None:
-        if not 0 <= decay < 1:
-            raise ValueError(f"decay must be in [0, 1), usually 0.99 to 0.9999; got {decay}")
-        self.decay = decay
+        self.decay = share("decay", decay)
         self.updates = 0
         self.net = copy.deepcopy(net).eval().requires_grad_(False)
 

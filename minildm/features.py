@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from minildm import inputs
+from minildm.batches import set_field
 from minildm.checkpoint import load_network
 from minildm.ema import EMA
 from minildm.fit import Batch, FitConfig, build, collect, fit
@@ -35,6 +37,8 @@ class ReaderTraining:
 
     noise   largest standard deviation of the noise that is added to pictures in training, so that
             the features do not hang on single pixels
+
+    Raises ValueError for a width that is no multiple of 8, no pictures, and negative noise.
     """
 
     width: int = 32
@@ -45,6 +49,13 @@ class ReaderTraining:
             steps=2500, batch=64, lr=3e-3, warmup=100, ema=0.995, optimizer="muon", save_every=500
         )
     )
+
+    def __post_init__(self) -> None:
+        set_field(self, "width", inputs.whole("width", self.width, 1))
+        if self.width % 8:
+            raise ValueError(f"width must be a multiple of 8 (group norm); got {self.width}")
+        set_field(self, "pictures", inputs.whole("pictures", self.pictures, 1))
+        set_field(self, "noise", inputs.real("noise", self.noise, 0))
 
 
 class ShapeReader(nn.Module):

@@ -20,9 +20,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from minildm import predict
+from minildm import inputs, predict
 from minildm.accelerator import is_main_process
 from minildm.autoencoder import Autoencoder, AutoencoderConfig
+from minildm.batches import set_field, share
 from minildm.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from minildm.ema import EMA
 from minildm.fit import DROP, TIME, Batch, FitConfig, Progress, build, collect, fit
@@ -39,11 +40,17 @@ from minildm.unet import TrainedWith, UNetConfig
 
 @dataclass(frozen=True)
 class AutoencoderTraining:
-    """An autoencoder, how to train it, and the weight of the KL term (mean per latent element)."""
+    """An autoencoder, how to train it, and the weight of the KL term (mean per latent element).
+
+    Raises ValueError for a weight that is negative or not finite.
+    """
 
     model: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     fit: FitConfig = field(default_factory=FitConfig)
     kl: float = 1e-3
+
+    def __post_init__(self) -> None:
+        set_field(self, "kl", inputs.real("kl", self.kl, 0))
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,8 @@ class DenoiserTraining:
     parameterization  "V", "EPS", "Z0" or "FLOW"
     min_snr           gamma of the min-SNR weight; None weighs all times equally
     snr_floor         floor of the min-SNR weight
+
+    Raises ValueError, naming the field, for a value out of range, and for a floor of no weight.
     """
 
     model: UNetConfig | TextUNetConfig = field(default_factory=UNetConfig)
@@ -68,8 +77,15 @@ class DenoiserTraining:
             raise ValueError(
                 f"parameterization must be V, EPS, Z0 or FLOW; got {self.parameterization!r}"
             )
-        if not 0 <= self.drop < 1:
-            raise ValueError(f"drop must be in [0, 1); got {self.drop}: usual is 0.1")
+        set_field(self, "drop", share("drop", self.drop))
+        if self.min_snr is not None:
+            set_field(self, "min_snr", inputs.real("min_snr", self.min_snr, 0, open=True))
+        set_field(self, "snr_floor", inputs.real("snr_floor", self.snr_floor, 0))
+        if self.min_snr is None and self.snr_floor:
+            raise ValueError(
+                f"snr_floor = {self.snr_floor} is the floor of the min-SNR weight, but min_snr is "
+                "None: give a min_snr, or set snr_floor to 0 (before min_snr)"
+            )
 
 
 class Trained(NamedTuple):

@@ -72,7 +72,7 @@ def value_of(config, key):
         ("fit.lr=fast", "fit.lr must be a number"),
         ("flag=1", "flag must be true or false"),
         ("sizes=1,x", "sizes must be a whole number"),
-        ("fit.steps=0", "steps must be positive"),
+        ("fit.steps=0", "steps must be a whole number >= 1; got 0"),
         ("fit.steps", "key=value"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import math
 import random
+from dataclasses import fields
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +12,9 @@ from torch import nn
 
 from minildm.autoencoder import Autoencoder, AutoencoderConfig
 from minildm.checkpoint import CheckpointError
+from minildm.classifier import ClassifierConfig
 from minildm.ema import EMA
+from minildm.features import ReaderTraining
 from minildm.fit import Batch, FitConfig, batch_indices, build, fit
 from minildm.noise import keyed_normal, keyed_uniform, mix
 from minildm.schedule import DiscreteSchedule, cosine_betas, linear_betas
@@ -76,6 +79,29 @@ def test_keyed_noise_is_standard_normal_and_uncorrelated_across_neighbouring_key
 def test_keys_are_mixed_well():
     keys = {mix(a, b, c) for a in range(10) for b in range(10) for c in range(100)}
     assert len({k & 0xFFFFFFFF for k in keys}) == 10_000  # generators read the lower half only
+
+
+def test_known_answers_of_the_hash():
+    """SplitMix64 as published: its n-th output for a seed is the hash of seed + (n - 1) gamma."""
+    gamma = 0x9E3779B97F4A7C15
+    for seed, outputs in {
+        0: (0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F),
+        1234567: (6457827717110365317, 3203168211198807973, 9817491932198370423),
+    }.items():
+        assert [mix(seed + i * gamma) for i in range(3)] == list(outputs)
+    assert mix(1, 2) == mix(mix(1) + 2)
+    assert mix(-1) == mix(2**64 - 1)
+    assert keyed_uniform((), [0]).item() == (0xE220A8397B1DCDAF >> 11) / 2**53
+
+
+def test_seeds_may_be_numpys_integers_and_nothing_but_integers():
+    for kind in (np.int8, np.int64, np.uint32, torch.tensor):
+        assert mix(kind(7), kind(3)) == mix(7, 3)
+    assert torch.equal(keyed_normal((np.int64(1),), np.arange(3), (2,)),
+                       keyed_normal((1,), range(3), (2,)))  # fmt: skip
+    for bad in (1.5, "a", None, [1, 2], math.nan, torch.tensor([1, 2]), torch.tensor(1.0)):
+        with pytest.raises(ValueError, match="must be an integer; got"):
+            mix(0, bad)
 
 
 def test_batches_walk_through_each_epoch_once():
@@ -510,17 +536,70 @@ def test_loss_by_level_belongs_to_its_times():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: FitConfig(steps=0), "steps must be positive"),
+        (lambda: FitConfig(steps=0), "steps must be a whole number >= 1; got 0"),
         (lambda: FitConfig(precision="float8"), "precision"),
         (lambda: FitConfig(device="tpu"), "device"),
         (lambda: FitConfig(schedule="linear"), "schedule"),
         (lambda: FitConfig(optimizer="sgd"), "optimizer"),
-        (lambda: FitConfig(accumulate=0), "accumulate must be positive"),
-        (lambda: FitConfig(save_every=0), "save_every must be positive"),
-        (lambda: DenoiserTraining(drop=1.0), "drop"),
+        (lambda: FitConfig(accumulate=0), "accumulate must be a whole number >= 1; got 0"),
+        (lambda: FitConfig(save_every=0), "save_every must be a whole number >= 1; got 0"),
+        (lambda: DenoiserTraining(drop=1.0), r"drop must be in \[0, 1\)"),
+        (lambda: DenoiserTraining(snr_floor=1.0), r"snr_floor = 1.0 .* but min_snr is None"),
+        (lambda: ReaderTraining(width=12), "width must be a multiple of 8"),
         (lambda: DenoiserTraining(parameterization="X"), "V, EPS, Z0 or FLOW"),
     ],
 )
 def test_wrong_settings_are_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+WHOLE_NUMBERS = {
+    FitConfig: {
+        "steps": 1, "batch": 1, "warmup": 0, "log_every": 1, "accumulate": 1, "save_every": 1,
+        "seed": None,
+    },
+    ClassifierConfig: {"width": 1},
+    ReaderTraining: {"width": 8, "pictures": 1},
+}  # fmt: skip
+# Real numbers: the least value that is taken, and values that are not.
+REAL_NUMBERS = {
+    FitConfig: {
+        "lr": (1e-30, 0, -1), "clip": (1e-30, 0, -1), "weight_decay": (0, -1e-9),
+        "ema": (0, -0.1, 1, 2.0),
+    },
+    AutoencoderTraining: {"kl": (0, -1)},
+    DenoiserTraining: {
+        "drop": (0, -0.1, 1), "min_snr": (1e-30, 0, -1), "snr_floor": (0, -1),
+    },
+    ClassifierConfig: {"nothing": (0, -0.1, 1)},
+    ReaderTraining: {"noise": (0, -1)},
+}  # fmt: skip
+
+
+def test_every_number_of_every_configuration_has_its_range():
+    for kind, numbers in WHOLE_NUMBERS.items():
+        for name, least in numbers.items():
+            bad = [10.5, math.nan, math.inf, "3", None, True, 1e400]
+            for value in bad if least is None else [*bad, least - 1]:
+                with pytest.raises(ValueError, match=rf"{name} must be a .*got"):
+                    kind(**{name: value})
+            value = getattr(kind(**{name: np.int64(least or 0)}), name)
+            assert (type(value), value) == (int, least or 0)
+    for kind, numbers in REAL_NUMBERS.items():
+        for name, (least, *wrong) in numbers.items():
+            for value in [*wrong, math.nan, math.inf, -math.inf, "3", True, [1]]:
+                with pytest.raises(ValueError, match=rf"{name} must be .*got"):
+                    kind(**{name: value})
+            value = getattr(kind(**{name: np.float64(least)}), name)
+            assert (type(value), value) == (float, least)
+
+
+def test_no_number_of_a_configuration_was_forgotten():
+    for kind in (FitConfig, AutoencoderTraining, DenoiserTraining, ClassifierConfig,
+                 ReaderTraining):  # fmt: skip
+        numbers = {
+            field.name for field in fields(kind)
+            if any(word in str(field.type) for word in ("int", "float"))
+        }  # fmt: skip
+        assert numbers == {*WHOLE_NUMBERS.get(kind, {}), *REAL_NUMBERS[kind]}
