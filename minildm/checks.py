@@ -1,37 +1,73 @@
 """Bad input stops here, with an error that names the argument, the value and the way out.
 
-Nothing in this file computes; the five core files read more easily without it.
+Nothing in this file computes; the five core files read more easily without it. The rule: a right
+type with wrong content is a ValueError; a wrong type is one, too, or Python's own TypeError or
+AttributeError. Numbers, times and tables may be NumPy's; data (B, *d) are tensors. A tensor on the
+meta device has no values: as data it passes, elsewhere it is refused.
 """
 
+import math
 import warnings
-from numbers import Integral
 
 import torch
 from torch import Tensor
 
+from minildm import inputs
 
-def count(name: str, value: int, most: float = float("inf")) -> None:
-    """Raise ValueError unless ``value`` is an integer in 1..most."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or not 1 <= value <= most:
-        limit = f" and <= {most}" if most < float("inf") else ""
-        raise ValueError(f"{name} must be an integer >= 1{limit}; got {value!r}")
+MOST = 10**7  # steps, points, directions: more is a slip, and fills the memory
+LARGEST = 1e100  # in a table: squares and products are still numbers
 
 
-def share(**values: float) -> None:
-    """Raise ValueError unless each value lies in (0, 1]; 1 is for a last beta only."""
-    for name, value in values.items():
-        if not 0 < value <= 1:
+def count(name: str, value: int, most: int = MOST, least: int = 1) -> int:
+    """``value`` as an int; ValueError unless it is a whole number in least..most."""
+    return inputs.whole(name, value, least, most)
+
+
+def share(**values: float) -> list[float]:
+    """The values as floats; ValueError unless each is in (0, 1]; 1 is for a last beta only."""
+    numbers = [inputs.real(name, value) for name, value in values.items()]
+    for name, number in zip(values, numbers, strict=True):
+        if not 0 < number <= 1:
             raise ValueError(
-                f"{name} must be in (0, 1]: a beta is a share of variance; got {value}"
+                f"{name} must be in (0, 1]: a beta is a share of variance; got {number}"
             )
+    return numbers
+
+
+def seed(value: int) -> int:
+    """``value`` as an int; ValueError unless it is a whole number that a torch.Generator takes."""
+    return inputs.whole("seed", value, -(2**63), 2**64 - 1)
+
+
+def guidance(value: float) -> float:
+    """``value`` as a float; ValueError unless it is finite and at most a million in size."""
+    number = inputs.real("guidance", value)
+    if abs(number) > 1e6:
+        raise ValueError(f"guidance must be at most 1e6 in size; got {number}: usual is 1 to 10")
+    return number
+
+
+def table(name: str, values) -> Tensor:
+    """Numbers (tensor, array or lists) as a float64 tensor; ValueError unless all are finite."""
+    tensor = inputs.tensor(name, values)
+    if tensor.is_meta or tensor.is_complex() or tensor.dtype == torch.bool:
+        kind = "a meta tensor, which has no values" if tensor.is_meta else tensor.dtype
+        raise ValueError(f"{name} must hold real numbers; got {kind}")
+    exact = isinstance(values, list | tuple)  # as_tensor makes float32 of Python's numbers
+    tensor = torch.tensor(values, dtype=torch.float64) if exact else tensor.double()
+    finite(name, tensor)
+    if tensor.numel() and float(tensor.detach().abs().max()) > LARGEST:
+        raise ValueError(f"{name} has entries beyond {LARGEST:g}: rescale it")
+    return tensor
 
 
 def betas(betas: Tensor) -> Tensor:
     """A copy of the betas on the CPU; ValueError unless float64 (T,) in (0, 1), the last <= 1."""
-    if not isinstance(betas, Tensor):
-        betas = torch.tensor(betas, dtype=torch.float64)
-    if betas.dtype != torch.float64:
-        raise ValueError(f"betas must be float64, like every table; got {betas.dtype}")
+    listed = isinstance(betas, list | tuple)
+    betas = table("betas", betas) if listed else inputs.tensor("betas", betas)
+    if betas.dtype != torch.float64 or betas.is_meta:
+        kind = "a meta tensor" if betas.is_meta else f"{betas.dtype}: use .double()"
+        raise ValueError(f"betas must be float64, like every table; got {kind}")
     if betas.dim() != 1 or len(betas) == 0:
         raise ValueError(f"betas must have shape (T,) with T >= 1; got {tuple(betas.shape)}")
     betas = betas.detach().cpu().clone()
@@ -48,23 +84,37 @@ def betas(betas: Tensor) -> Tensor:
 
 def time(t: Tensor | float, T: float, dtype: torch.dtype, name: str = "t") -> Tensor:
     """t as a CPU tensor; ValueError unless it has ``dtype`` and lies in 0..T."""
-    if isinstance(t, float):
-        t = torch.tensor(t, dtype=torch.float64)
-    t = torch.as_tensor(t).cpu()
-    if t.dtype != dtype:
+    if isinstance(t, int | float) and not 0 <= t <= T:  # written so that NaN is bad
+        raise _outside(name, t, T)
+    if isinstance(t, int | float):
+        t = torch.tensor(t, dtype=torch.float64 if isinstance(t, float) else None)
+    t = inputs.tensor(name, t)
+    if t.dtype != dtype or t.is_meta:
         kind = "int64 steps" if dtype == torch.int64 else "float64 times"
-        raise ValueError(f"{name} has dtype {t.dtype}; this schedule takes {kind} in 0..{T}")
-    bad = ~((t >= 0) & (t <= T))  # written so that NaN is bad
+        got = "no values: it is on the meta device" if t.is_meta else f"dtype {t.dtype}"
+        raise ValueError(f"{name} has {got}; this schedule takes {kind} in 0..{T}")
+    t = t.cpu()
+    if t.dim() == 0 and 0 <= t.item() <= T:  # the usual case, and the quickest
+        return t
+    bad = ~((t >= 0) & (t <= T))
     if bad.any():
-        raise ValueError(
-            f"{name} = {t[bad][0].item()} is outside 0..{T} (0 is clean data, T noise)"
-        )
+        raise _outside(name, t[bad][0].item(), T)
     return t
+
+
+def _outside(name: str, t: float, T: float) -> ValueError:
+    return ValueError(f"{name} = {t} is outside 0..{T} (0 is clean data, T noise)")
 
 
 def pair(t, s, T: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Both times checked as ``time`` does; ValueError unless s < t everywhere."""
     t, s = time(t, T, dtype, "t"), time(s, T, dtype, "s")
+    if t.dim() and s.dim() and t.shape != s.shape:
+        raise ValueError(
+            f"t has shape {tuple(t.shape)} and s {tuple(s.shape)}; give one time each, or as many"
+        )
+    if t.dim() == s.dim() == 0 and s.item() < t.item():
+        return t, s
     bad = ~(s < t)
     if bad.any():
         low, high = (x.expand(bad.shape)[bad][0].item() for x in (s, t))
@@ -81,12 +131,38 @@ def grid(times: Tensor) -> None:
         )
 
 
+def walk(schedule, z_T: Tensor, times, step) -> Tensor:
+    """The grid of a walk as a tensor; ValueError unless z_T is finite and the grid goes down."""
+    finite("z_T", z_T)
+    if not callable(step):
+        raise ValueError(f"step must be a function such as ddim or dpmpp_2m; got {step!r}")
+    times = inputs.tensor("times", times)
+    schedule(times)  # raises for a wrong dtype or range
+    grid(times)
+    return times
+
+
+def ends(schedule, z: Tensor, t, s) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """(schedule(s), schedule(t)) of one step; ValueError unless these are one time each."""
+    finite("z", z)
+    at_s, at_t = schedule(s), schedule(t)
+    if at_s[0].dim() or at_t[0].dim():
+        raise ValueError(
+            f"a step goes from one time to one other; got t {tuple(at_t[0].shape)} and s "
+            f"{tuple(at_s[0].shape)}"
+        )
+    return at_s, at_t
+
+
 def finite(name: str, tensor: Tensor) -> None:
     """Raise ValueError unless ``tensor`` is a real floating-point tensor without NaN and inf."""
     if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
         kind = getattr(tensor, "dtype", type(tensor).__name__)
-        raise ValueError(f"{name} must be a tensor of real numbers; got {kind}: use .float()")
-    bad = ~torch.isfinite(tensor)
+        use = "use .float()" if isinstance(tensor, Tensor) else "use torch.as_tensor"
+        raise ValueError(f"{name} must be a tensor of real numbers; got {kind}: {use}")
+    if tensor.is_meta or math.isfinite(tensor.detach().sum().item()):
+        return  # many times faster than isfinite: a sum with NaN or inf in it is not finite
+    bad = ~torch.isfinite(tensor)  # the sum may also have overflowed
     if bad.any():
         raise ValueError(
             f"{name} has {int(bad.sum())} entries that are NaN or infinite (the first: "
@@ -95,7 +171,7 @@ def finite(name: str, tensor: Tensor) -> None:
 
 
 def alike(**tensors: Tensor) -> None:
-    """Raise ValueError unless all tensors are finite and agree in shape and dtype."""
+    """Raise ValueError unless all tensors are finite and agree in shape, dtype and device."""
     (first_name, first), *_ = tensors.items()
     for name, tensor in tensors.items():
         finite(name, tensor)
@@ -104,30 +180,73 @@ def alike(**tensors: Tensor) -> None:
                 f"{name} has shape {tuple(tensor.shape)} but {first_name} has "
                 f"{tuple(first.shape)}; both must be (B, *d)"
             )
-        if tensor.dtype != first.dtype:
+        if (tensor.dtype, tensor.device) != (first.dtype, first.device):
             raise ValueError(
-                f"{name} is {tensor.dtype} but {first_name} is {first.dtype}; cast one"
+                f"{name} is {tensor.dtype} on {tensor.device} but {first_name} is {first.dtype} on "
+                f"{first.device}; cast one"
             )
 
 
-def mixture(weights: Tensor, means: Tensor, covs: Tensor) -> None:
-    """Raise ValueError unless these are K weights, means (K, d) and covariances (K, d, d)."""
-    for name, tensor in (("weights", weights), ("mean", means), ("cov", covs)):
-        finite(name, tensor)
+def samples(**tensors: Tensor) -> None:
+    """Raise ValueError unless these are finite, (B, *d) with something in them, of one shape."""
+    (first_name, first), *_ = tensors.items()
+    for name, tensor in tensors.items():
+        finite(name, tensor)  # the dtypes may differ: a network's output in half precision
+        if tensor.dim() == 0 or tensor.numel() == 0:
+            raise ValueError(f"{name} must be (B, *d) with B >= 1; got {tuple(tensor.shape)}")
+        if tensor.shape != first.shape:
+            raise ValueError(
+                f"{first_name} has shape {tuple(first.shape)} but {name} has {tuple(tensor.shape)};"
+                " they must be equal"
+            )
+
+
+def gaussian(mean: Tensor, var: Tensor, eps: Tensor | None = None) -> None:
+    """Raise ValueError unless var >= 0 fits the mean (B, *d), and ``eps`` is shaped like it."""
+    finite("var", var)
+    alike(mean=mean, **({} if eps is None else {"eps": eps}))
+    fits = all(n in (1, m) for n, m in zip(var.shape[::-1], mean.shape[::-1], strict=False))
+    if not fits or var.dim() > mean.dim():
+        raise ValueError(f"var {tuple(var.shape)} does not fit the mean {tuple(mean.shape)}")
+    if not var.is_meta and (var < 0).any():
+        raise ValueError(f"var must not be negative; its smallest entry is {float(var.min()):.3g}")
+
+
+def mixture(weights, means, covs) -> tuple[Tensor, Tensor, Tensor]:
+    """Weights (K,), means (K, d), covariances (K, d, d) as float64 tensors; ValueError if not."""
+    weights, means, covs = table("weights", weights), table("mean", means), table("cov", covs)
     K, d = means.shape if means.dim() == 2 else (0, 0)
-    if not K or weights.shape != (K,) or covs.shape != (K, d, d):
+    if not K or not d or weights.shape != (K,) or covs.shape != (K, d, d):
         raise ValueError(
             f"weights {tuple(weights.shape)}, means {tuple(means.shape)} and covs "
             f"{tuple(covs.shape)} do not fit together; expected (K,), (K, d) and (K, d, d)"
         )
     if not (weights >= 0).all() or abs(float(weights.sum()) - 1) > 1e-6:
         raise ValueError(f"weights must be >= 0 and sum to 1; got {weights.tolist()}")
-    scale = covs.abs().amax(dim=(1, 2), keepdim=True)
-    if ((covs - covs.mT).abs() > 1e-8 * scale).any():
-        raise ValueError(f"cov must be symmetric; got {covs.tolist()}")
-    smallest = torch.linalg.eigvalsh(covs)[:, 0]
-    if (smallest < -1e-8 * scale[:, 0, 0]).any():
-        raise ValueError(f"cov has a negative variance: eigenvalue {float(smallest.min()):.3g}")
+    covariance("cov", covs)
+    return weights, means, covs
+
+
+def covariance(name: str, covs: Tensor, tolerance: float = 1e-8) -> None:
+    """Raise ValueError unless (.., d, d) is symmetric without a negative variance."""
+    scale = covs.abs().amax(dim=(-2, -1), keepdim=True)
+    if ((covs - covs.mT).abs() > tolerance * scale).any():
+        raise ValueError(f"{name} must be symmetric; got {covs.tolist()}")
+    smallest = torch.linalg.eigvalsh(covs)[..., 0]
+    if (smallest < -tolerance * scale[..., 0, 0]).any():
+        raise ValueError(
+            f"{name} has a negative variance: eigenvalue {float(smallest.min()):.3g}"
+        )
+
+
+def uniform(name: str, u) -> Tensor:
+    """Numbers of any shape as a float tensor; ValueError unless all are in [0, 1)."""
+    u = inputs.tensor(name, u)
+    finite(name, u)
+    if u.is_meta or not ((u >= 0) & (u < 1)).all():
+        got = "a meta tensor" if u.is_meta else f"{float(u.min()):.3g}..{float(u.max()):.3g}"
+        raise ValueError(f"{name} must be in [0, 1); got {got}")
+    return u
 
 
 def points(z_t: Tensor, d: int) -> None:
@@ -139,7 +258,15 @@ def points(z_t: Tensor, d: int) -> None:
 
 def batch(coefficient: Tensor, like: Tensor) -> None:
     """Raise ValueError unless ``coefficient`` is one number or (B,) for ``like`` (B, *d)."""
-    if coefficient.dim() and (coefficient.dim() > 1 or len(coefficient) != len(like)):
+    if not isinstance(coefficient, Tensor) or coefficient.is_meta:
+        raise ValueError(f"a coefficient must be a tensor with values; got {coefficient!r}")
+    if not math.isfinite((coefficient.sum() if coefficient.dim() else coefficient).item()):
+        raise ValueError(f"a coefficient is not finite: {coefficient.tolist()}")
+    if not like.is_floating_point():
+        raise ValueError(f"data must be a tensor of real numbers; got {like.dtype}: use .float()")
+    if coefficient.dim() and (
+        coefficient.dim() > 1 or like.dim() == 0 or len(coefficient) != len(like)
+    ):
         raise ValueError(
             f"t has shape {tuple(coefficient.shape)} for data of shape {tuple(like.shape)}; give "
             "one time for all, or (B,): one per sample"
@@ -152,6 +279,24 @@ def output(output: Tensor, z_t: Tensor) -> None:
         raise ValueError(
             f"the network's output has shape {tuple(output.shape)}, z_t {tuple(z_t.shape)}; a "
             "denoising network keeps the shape of its input"
+        )
+
+
+def equations(answer: Tensor, z_t: Tensor, signal: Tensor, noise: Tensor) -> None:
+    """Raise ValueError unless these make two equations for (z0, eps): finite, shapes that fit."""
+    finite("the network's output", answer)
+    finite("z_t", z_t)
+    output(answer, z_t)
+    coefficients(signal, noise)
+
+
+def coefficients(signal: Tensor, noise: Tensor) -> None:
+    """Raise ValueError unless these are finite and alike: what a schedule gives."""
+    finite("signal", signal)
+    finite("noise", noise)
+    if signal.shape != noise.shape or signal.is_meta or noise.is_meta:
+        raise ValueError(
+            f"signal {tuple(signal.shape)} and noise {tuple(noise.shape)} must be schedule(t)'s"
         )
 
 

@@ -3,7 +3,6 @@
 z0 estimates E[z0 | z_t], eps estimates E[eps | z_t]; samplers see nothing else of a model.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -60,10 +59,9 @@ def guided(conditional: Denoiser, unconditional: Denoiser, guidance: float) -> D
 
     w = 0 and w = 1 are the two denoisers themselves; w > 1 amplifies the condition. Ho & Salimans
     (arXiv 2207.12598, eq. 6) write (1 + w) eps_c - w eps_u: their w is ours minus 1.
-    Raises ValueError unless ``guidance`` is finite.
+    Raises ValueError unless ``guidance`` is finite, and at most 1e6 in size.
     """
-    if not math.isfinite(guidance):
-        raise ValueError(f"guidance must be finite; got {guidance}: 1 is plain conditioning")
+    guidance = checks.guidance(guidance)
     if guidance in (0, 1):
         return conditional if guidance == 1 else unconditional
 
@@ -113,7 +111,7 @@ def gaussian_denoiser(schedule, mean: Tensor, cov: Tensor) -> Denoiser:
     ``cov`` may be singular (points on a line). Bishop, PRML (2006), eq. 2.116.
     Raises ValueError unless the shapes fit and ``cov`` is symmetric, without negative variance.
     """
-    mean, cov = torch.as_tensor(mean), torch.as_tensor(cov)
+    mean, cov = checks.table("mean", mean), checks.table("cov", cov)
     return mixture_denoiser(schedule, torch.ones(1, dtype=torch.float64), mean[None], cov[None])
 
 
@@ -125,8 +123,7 @@ def mixture_denoiser(schedule, weights: Tensor, means: Tensor, covs: Tensor) -> 
     computation is in float64. Raises ValueError as ``gaussian_denoiser`` does, or for weights that
     are negative or do not sum to 1.
     """
-    weights, means, covs = (torch.as_tensor(x, dtype=torch.float64) for x in (weights, means, covs))
-    checks.mixture(weights, means, covs)
+    weights, means, covs = checks.mixture(weights, means, covs)
     # cov = axes diag(variances) axes^T: (K, d), (K, d, d)
     variances, axes = torch.linalg.eigh(covs)
     variances = variances.clamp(min=0)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from minildm import checks
+from minildm import checks, inputs
 from minildm.predict import Parameterization, V
 from minildm.process import Gaussian, diffuse
 from minildm.schedule import expand
@@ -26,24 +26,18 @@ Weight = Callable[[Callable, Tensor, Parameterization], Tensor]
 def reconstruction_loss(x_hat: Tensor, x: Tensor) -> Tensor:
     """L_recon = mean over elements of (x_hat - x)^2: (B, *d) twice -> (B,).
 
-    Raises ValueError where the shapes differ (broadcasting would hide it).
+    Raises ValueError where the shapes differ (broadcasting would hide it), and for NaN or infinity.
     """
-    if x_hat.shape != x.shape:
-        raise ValueError(
-            f"x_hat has shape {tuple(x_hat.shape)} but x has {tuple(x.shape)}; they must be equal"
-        )
+    checks.samples(x_hat=x_hat, x=x)
     return _per_sample((x_hat - x).square())
 
 
 def absolute_loss(x_hat: Tensor, x: Tensor) -> Tensor:
     """Mean over elements of |x_hat - x|: (B, *d) twice -> (B,); its best guess is a median.
 
-    Raises ValueError where the shapes differ.
+    Raises ValueError where the shapes differ, and for NaN or infinity.
     """
-    if x_hat.shape != x.shape:
-        raise ValueError(
-            f"x_hat has shape {tuple(x_hat.shape)} but x has {tuple(x.shape)}; they must be equal"
-        )
+    checks.samples(x_hat=x_hat, x=x)
     return _per_sample((x_hat - x).abs())
 
 
@@ -54,11 +48,21 @@ def perceptual_loss(
 
     ``features``: pictures (B, C, H, W) -> (B, F, h, w), a network that is not trained any more.
     The idea of Zhang et al. 2018 (arXiv 1801.03924), used by LDM (arXiv 2112.10752), section 3.1.
+    Raises ValueError for a weight below 0, a std that is not positive, and other numbers of
+    features than pictures.
     """
+    weight = inputs.real("weight", weight, 0)
+    if not (checks.table("std", std) > 0).all():
+        raise ValueError(f"std must be positive; got {std}: leave constant features out")
 
     def loss(x_hat: Tensor, x: Tensor) -> Tensor:
-        difference = (features(x_hat) - features(x)) / std
-        return reconstruction_loss(x_hat, x) + weight * _per_sample(difference.square())
+        pixels = reconstruction_loss(x_hat, x)
+        seen_hat, seen = features(x_hat), features(x)
+        checks.samples(**{"features(x_hat)": seen_hat, "features(x)": seen})
+        if len(seen) != len(x):
+            raise ValueError(f"features(x) has {len(seen)} entries for {len(x)} pictures")
+        difference = (seen_hat - seen) / torch.as_tensor(std).to(seen)
+        return pixels + weight * _per_sample(difference.square())
 
     return loss
 
@@ -68,10 +72,12 @@ def kl_loss(gaussian: Gaussian) -> Tensor:
 
     Kingma and Welling 2014 (arXiv 1312.6114), appendix B. Divided by the number of elements, so
     that its weight does not depend on the latent's size.
-    Raises ValueError unless every variance is positive.
+    Raises ValueError unless every variance is positive, and mean and variance finite.
     """
+    checks.samples(mean=gaussian.mean)
+    checks.gaussian(*gaussian)
     mean, var = torch.broadcast_tensors(gaussian.mean, gaussian.var)
-    if not (var > 0).all():
+    if not var.is_meta and not (var > 0).all():
         raise ValueError(f"var must be positive; its smallest entry is {float(var.min()):.3g}")
     return _per_sample((mean.square() + var - 1 - var.log()) / 2)
 
@@ -93,8 +99,11 @@ def diffusion_loss(
     ``eps``: like z0, standard normal if None; ``weight`` None: 1 for every t.
     With EPS and no weight this is L_simple: DDPM (arXiv 2006.11239), eq. 14.
     Raises ValueError where the network does not keep its input's shape, and as ``diffuse`` does.
+    A network's NaN becomes the sample's loss: ``fit`` stops there.
     """
+    checks.samples(z0=z0)
     t = random_times(schedule, torch.rand(len(z0), dtype=torch.float64)) if t is None else t
+    t = inputs.tensor("t", t).expand(len(z0)) if not isinstance(t, Tensor) or t.dim() == 0 else t
     eps = torch.randn_like(z0) if eps is None else eps
     z_t = diffuse(schedule, z0, t, eps)
     output = net(z_t, t, condition)
@@ -109,7 +118,9 @@ def random_times(schedule: Callable, u: Tensor) -> Tensor:
     """Turn u, uniform in [0, 1), into training times: int64 in 1..T, or float64 in (0, 1].
 
     t = 0 is never drawn: there z_t is z0 and there is nothing to learn.
+    Raises ValueError unless every u is in [0, 1).
     """
+    u = checks.uniform("u", u)
     if isinstance(schedule.T, int):
         return (u * schedule.T).long().clamp(max=schedule.T - 1) + 1
     return 1 - u
@@ -140,6 +151,7 @@ def min_snr_weight(
     Raises ValueError unless gamma > 0 and floor >= 0, and where the floor would weigh infinitely:
     EPS at zero SNR.
     """
+    gamma, floor = inputs.real("gamma", gamma), inputs.real("floor", floor)
     if not gamma > 0:
         raise ValueError(f"gamma must be positive; got {gamma}: the paper uses 5")
     if not floor >= 0:
@@ -164,4 +176,4 @@ def _shares(schedule, t: Tensor, parameterization: Parameterization) -> tuple[Te
 
 
 def _per_sample(values: Tensor) -> Tensor:
-    return values.flatten(1).mean(1)  # (B, *d) -> (B, n) -> (B,)
+    return values.reshape(len(values), -1).mean(1)  # (B, *d) -> (B, n) -> (B,)

@@ -26,8 +26,13 @@ class Parameterization:
     name: str
     weights: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
+    def __reduce__(self) -> str:
+        return self.name  # pickled by name: the four below, which are themselves again
+
     def target(self, z0: Tensor, eps: Tensor, signal: Tensor, noise: Tensor) -> Tensor:
-        """What the network should output: a z0 + b eps, (B, *d); (signal, noise) = schedule(t)."""
+        """a z0 + b eps, (B, *d), with (signal, noise) = schedule(t). Raises ValueError for NaN."""
+        checks.alike(z0=z0, eps=eps)
+        checks.coefficients(signal, noise)
         a, b = self.weights(signal, noise)
         return expand(a, z0) * z0 + expand(b, z0) * eps
 
@@ -36,10 +41,10 @@ class Parameterization:
 
             z0 = (b z_t - noise output) / det,   eps = (signal output - a z_t) / det
 
-        Raises ValueError where shapes differ or det = 0 in the data's precision: eps-prediction
-        without signal, z0-prediction without noise.
+        Raises ValueError where shapes differ, something is not finite, or det = 0 in the data's
+        precision: eps-prediction without signal, z0-prediction without noise.
         """
-        checks.output(output, z_t)
+        checks.equations(output, z_t, signal, noise)
         a, b = self.weights(signal, noise)
         det = signal * b - noise * a
         checks.solvable(self.name, det, signal, noise, z_t)

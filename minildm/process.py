@@ -22,7 +22,8 @@ class Gaussian(NamedTuple):
     var: Tensor
 
     def sample(self, eps: Tensor) -> Tensor:
-        """mean + sqrt(var) eps, for standard normal eps shaped like the mean."""
+        """mean + sqrt(var) eps, eps normal, like the mean. Raises ValueError for NaN or var < 0."""
+        checks.gaussian(self.mean, self.var, eps)
         return self.mean + self.var.sqrt() * eps
 
 

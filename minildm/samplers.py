@@ -37,7 +37,8 @@ def ddpm(z, t, s, denoise, schedule, memory=None, draw: Callable = torch.randn_l
     draw(z), with sigma_t^2 = posterior_variance[t]. The same as ``ddim`` with eta = 1.
     """
     z0 = denoise(z, t).z0
-    if schedule(s)[1] == 0:
+    (_, noise_s), _ = checks.ends(schedule, z, t, s)
+    if noise_s == 0:
         return z0, z0, None
     return posterior(schedule, z, z0, t, s).sample(draw(z)), z0, None
 
@@ -51,7 +52,7 @@ def ddim(
     ``ddpm``. DDIM (arXiv 2010.02502), eq. 12, 16. ValueError for eta < 0, or if std > noise_s.
     """
     z0, eps = denoise(z, t)
-    (signal_s, noise_s), (_, noise_t) = schedule(s), schedule(t)
+    (signal_s, noise_s), (_, noise_t) = checks.ends(schedule, z, t, s)
     if noise_s == 0:
         return z0, z0, None
     ratio, v = schedule.transition(t, s)
@@ -71,7 +72,7 @@ def heun(z, t, s, denoise, schedule, memory=None):
     Karras et al. 2022 (arXiv 2206.00364), algorithm 1, in these coordinates.
     """
     z0 = denoise(z, t).z0
-    (signal_s, noise_s), (signal_t, noise_t) = schedule(s), schedule(t)
+    (signal_s, noise_s), (signal_t, noise_t) = checks.ends(schedule, z, t, s)
     if noise_s == 0:
         return z0, z0, None
     shrink = noise_s / noise_t
@@ -88,7 +89,7 @@ def dpmpp_2m(z, t, s, denoise, schedule, memory=None):
     step use D = z0_hat. memory = (z0_hat, h). Lu et al. 2022 (arXiv 2211.01095), algorithm 2.
     """
     z0 = denoise(z, t).z0
-    (signal_s, noise_s), (_, noise_t) = schedule(s), schedule(t)
+    (signal_s, noise_s), (_, noise_t) = checks.ends(schedule, z, t, s)
     if noise_s == 0:
         return z0, z0, None
     h = schedule.half_log_snr(s) - schedule.half_log_snr(t)
@@ -108,10 +109,7 @@ def sample(
     ``times``: strictly decreasing, usually schedule.times(n); it may start below T and end above 0.
     The end alone: ``*_, last = sample(...)``. Raises ValueError at once for a bad grid or z_T.
     """
-    checks.finite("z_T", z_T)
-    times = torch.as_tensor(times)
-    schedule(times)  # raises for a wrong dtype or range
-    checks.grid(times)
+    times = checks.walk(schedule, z_T, times, step)
 
     def walk(z: Tensor, memory=None) -> Iterator[Snapshot]:
         for t, s in pairwise(times):

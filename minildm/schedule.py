@@ -18,33 +18,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from minildm import checks
+from minildm import checks, inputs
 
 PI_2 = math.pi / 2
 
 
 def linear_betas(T: int = 1000, first: float = 1e-4, last: float = 0.02) -> Tensor:
     """beta_t evenly spaced: float64 (T,). DDPM (arXiv 2006.11239), section 4. Raises ValueError."""
-    checks.count("T", T)
-    checks.share(first=first, last=last)
+    T, (first, last) = checks.count("T", T), checks.share(first=first, last=last)
     return torch.linspace(first, last, T, dtype=torch.float64)
 
 
 def scaled_linear_betas(T: int = 1000, first: float = 0.00085, last: float = 0.012) -> Tensor:
     """sqrt(beta_t) evenly spaced: float64 (T,). Stable Diffusion's schedule. Raises ValueError."""
-    checks.share(first=first, last=last)
+    first, last = checks.share(first=first, last=last)
     return linear_betas(T, math.sqrt(first), math.sqrt(last)) ** 2
 
 
 def cosine_betas(T: int = 1000, s: float = 0.008, max_beta: float = 0.999) -> Tensor:
     """alpha_bar_t ~ f(t) = cos^2((t/T + s)/(1 + s) pi/2), beta_t = min(1 - f(t)/f(t-1), max_beta).
 
-    float64 (T,). Nichol & Dhariwal (arXiv 2102.09672), eq. 17. Raises ValueError for a bad number.
+    float64 (T,). Nichol & Dhariwal (arXiv 2102.09672), eq. 17: s = 0.008. Raises ValueError for a
+    bad number; s is in 0..1000.
     """
-    checks.count("T", T)
-    checks.share(max_beta=max_beta)
-    if not 0 <= s < math.inf:
-        raise ValueError(f"s must be a finite number >= 0; got {s}: the paper uses 0.008")
+    T, (max_beta,) = checks.count("T", T), checks.share(max_beta=max_beta)
+    s = inputs.real("s", s, 0, 1000)
     step = PI_2 / (T * (1 + s))  # 1 - sin^2 b / sin^2 a = sin(a - b) sin(a + b) / sin^2 a is exact
     left = step * torch.arange(T, -1, -1, dtype=torch.float64)
     betas = math.sin(step) * torch.sin(left[:-1] + left[1:]) / torch.sin(left[:-1]) ** 2
@@ -56,14 +54,13 @@ def sigmoid_betas(T: int = 1000, first: float = 1e-4, last: float = 0.02) -> Ten
 
     sigmoid(-6) = 0.0025 is missing at both ends. GeoDiff (arXiv 2203.02923). Raises ValueError.
     """
-    checks.count("T", T)
-    checks.share(first=first, last=last)
+    T, (first, last) = checks.count("T", T), checks.share(first=first, last=last)
     return first + (last - first) * torch.linspace(-6, 6, T, dtype=torch.float64).sigmoid()
 
 
 def ramp_betas(T: int = 100) -> Tensor:
     """beta_t = t / T, the article's: float64 (T,); beta_T = 1. Raises ValueError for a bad T."""
-    checks.count("T", T)
+    T = checks.count("T", T)
     return torch.arange(1, T + 1, dtype=torch.float64) / T
 
 
@@ -106,9 +103,8 @@ class DiscreteSchedule:
         self.alpha_bar = self.log_alpha_bar.exp()
         self.noise_variance = torch.expm1(self.log_alpha_bar).abs()  # 1 - alpha_bar, all its digits
         self.snr = self.alpha_bar / self.noise_variance
-        self.posterior_variance = (
-            self.beta.clone()
-        )  # beta_t (1 - alpha_bar_{t-1}) / (1 - alpha_bar_t)
+        # beta_t (1 - alpha_bar_{t-1}) / (1 - alpha_bar_t)
+        self.posterior_variance = self.beta.clone()
         self.posterior_variance[1:] *= self.noise_variance[:-1] / self.noise_variance[1:]
         self._signal, self._noise = (self.log_alpha_bar / 2).exp(), self.noise_variance.sqrt()
         checks.warn_of_signal_left(float(self._signal[-1]), self.T)
@@ -138,7 +134,7 @@ class DiscreteSchedule:
         "uniform" in t, or "karras": (noise/signal)^(1/7) evenly spaced between its largest finite
         and its smallest value (arXiv 2206.00364, eq. 5), rounded to distinct integers.
         """
-        checks.count("steps", steps, self.T)
+        steps = checks.count("steps", steps, self.T)
         if spacing == "uniform":  # T (steps - i) / steps in integers, halves rounded up
             return (2 * self.T * torch.arange(steps, -1, -1) + steps) // (2 * steps)
         if spacing != "karras":
@@ -165,7 +161,7 @@ class _ContinuousSchedule:
 
     def times(self, steps: int, spacing: str = "uniform") -> Tensor:
         """Evenly spaced 1 = t_0 > ... > t_steps = 0: float64 (steps+1,). Raises ValueError."""
-        checks.count("steps", steps)
+        steps = checks.count("steps", steps)
         if spacing != "uniform":
             raise ValueError(f'spacing must be "uniform" on continuous time; got {spacing!r}')
         return torch.linspace(1, 0, steps + 1, dtype=torch.float64)
@@ -205,7 +201,7 @@ class FlowSchedule(_ContinuousSchedule):
 def expand(coefficient: Tensor, like: Tensor) -> Tensor:
     """Cast a float64 coefficient once to the data's dtype and device; (B,) becomes (B, 1, .., 1).
 
-    Raises ValueError unless it is one number or has one entry per sample of ``like`` (B, *d).
+    Raises ValueError unless it is one finite number, or one per sample of ``like`` (B, *d).
     """
     checks.batch(coefficient, like)
     coefficient = coefficient.to(like.dtype).to(like.device)

@@ -84,7 +84,7 @@ def test_the_data_has_unit_deviation():
 def test_wrong_settings_are_named():
     with pytest.raises(ValueError, match="kind must be one of linear"):
         make_schedule(Settings("quadratic"))
-    with pytest.raises(ValueError, match="T must be an integer"):
+    with pytest.raises(ValueError, match="T must be a whole number"):
         make_schedule(Settings(T=0))
 
 
