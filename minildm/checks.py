@@ -6,9 +6,12 @@ AttributeError. Numbers, times and tables may be NumPy's; data (B, *d) are tenso
 meta device has no values: as data it passes, elsewhere it is refused.
 """
 
+import functools
 import math
 import warnings
+from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -142,16 +145,17 @@ def walk(schedule, z_T: Tensor, times, step) -> Tensor:
     return times
 
 
-def ends(schedule, z: Tensor, t, s) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """(schedule(s), schedule(t)) of one step; ValueError unless these are one time each."""
-    finite("z", z)
-    at_s, at_t = schedule(s), schedule(t)
-    if at_s[0].dim() or at_t[0].dim():
-        raise ValueError(
-            f"a step goes from one time to one other; got t {tuple(at_t[0].shape)} and s "
-            f"{tuple(at_s[0].shape)}"
-        )
-    return at_s, at_t
+def step(step: Callable) -> Callable:
+    """A step of samplers.py that raises ValueError for a z that is not finite, or several times."""
+
+    @functools.wraps(step)
+    def checked(z, t, s, *rest, **options):
+        finite("z", z)
+        if np.ndim(t) or np.ndim(s):
+            raise ValueError(f"a step goes from one time t to one time s; got t = {t}, s = {s}")
+        return step(z, t, s, *rest, **options)
+
+    return checked
 
 
 def finite(name: str, tensor: Tensor) -> None:

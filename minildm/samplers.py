@@ -37,8 +37,7 @@ def ddpm(z, t, s, denoise, schedule, memory=None, draw: Callable = torch.randn_l
     draw(z), with sigma_t^2 = posterior_variance[t]. The same as ``ddim`` with eta = 1.
     """
     z0 = denoise(z, t).z0
-    (_, noise_s), _ = checks.ends(schedule, z, t, s)
-    if noise_s == 0:
+    if schedule(s)[1] == 0:
         return z0, z0, None
     return posterior(schedule, z, z0, t, s).sample(draw(z)), z0, None
 
@@ -52,7 +51,7 @@ def ddim(
     ``ddpm``. DDIM (arXiv 2010.02502), eq. 12, 16. ValueError for eta < 0, or if std > noise_s.
     """
     z0, eps = denoise(z, t)
-    (signal_s, noise_s), (_, noise_t) = checks.ends(schedule, z, t, s)
+    (signal_s, noise_s), (_, noise_t) = schedule(s), schedule(t)
     if noise_s == 0:
         return z0, z0, None
     ratio, v = schedule.transition(t, s)
@@ -72,7 +71,7 @@ def heun(z, t, s, denoise, schedule, memory=None):
     Karras et al. 2022 (arXiv 2206.00364), algorithm 1, in these coordinates.
     """
     z0 = denoise(z, t).z0
-    (signal_s, noise_s), (signal_t, noise_t) = checks.ends(schedule, z, t, s)
+    (signal_s, noise_s), (signal_t, noise_t) = schedule(s), schedule(t)
     if noise_s == 0:
         return z0, z0, None
     shrink = noise_s / noise_t
@@ -89,7 +88,7 @@ def dpmpp_2m(z, t, s, denoise, schedule, memory=None):
     step use D = z0_hat. memory = (z0_hat, h). Lu et al. 2022 (arXiv 2211.01095), algorithm 2.
     """
     z0 = denoise(z, t).z0
-    (signal_s, noise_s), (_, noise_t) = checks.ends(schedule, z, t, s)
+    (signal_s, noise_s), (_, noise_t) = schedule(s), schedule(t)
     if noise_s == 0:
         return z0, z0, None
     h = schedule.half_log_snr(s) - schedule.half_log_snr(t)
@@ -99,6 +98,9 @@ def dpmpp_2m(z, t, s, denoise, schedule, memory=None):
         D = z0 + expand(h / (2 * h_previous), z) * (z0 - z0_previous)
     z_s = expand(noise_s / noise_t, z) * z - expand(signal_s * torch.expm1(-h), z) * D
     return z_s, z0, (z0, h)
+
+
+ddpm, ddim, heun, dpmpp_2m = map(checks.step, (ddpm, ddim, heun, dpmpp_2m))  # look at z, t and s
 
 
 def sample(

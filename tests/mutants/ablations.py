@@ -70,7 +70,7 @@ MUTANTS = [
     ),
     Mutant(
         0, 'features are not measured in their own units', 'losses.py',
-        'difference = (features(x_hat) - features(x)) / std',
-        'difference = features(x_hat) - features(x)', (LOSSES,),
+        'difference = (seen_hat - seen) / torch.as_tensor(std).to(seen)',
+        'difference = seen_hat - seen', (LOSSES,),
     ),
 ]  # fmt: skip
