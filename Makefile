@@ -32,7 +32,7 @@ TESTS    := $(VENV)/.installed-tests-$(SET)
 BROWSER  := $(VENV)/.installed-browser-$(SET)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test book pages lint mutants browser-test
+.PHONY: help lab test book pages lint mutants mutants-changed browser-test
 
 help:
 	@echo "make lab           open the book in JupyterLab"
@@ -40,7 +40,8 @@ help:
 	@echo "make book          rebuild and execute the notebooks (CHAPTER=04_3 for one)"
 	@echo "make pages         make equations, errata and figures of the documents anew"
 	@echo "make lint          check the style of the code"
-	@echo "make mutants       plant known faults, and see each one caught"
+	@echo "make mutants       plant known faults, and see each one caught (mutants-changed: those"
+	@echo "                   in what a day's changes touched, and a part of the others)"
 	@echo "make browser-test  open and run a chapter in a real browser (needs Chromium)"
 
 $(PY):
@@ -66,12 +67,15 @@ lab: $(BOOK)
 lint: $(TESTS)
 	$(PY) -m ruff check .
 
-# One thread per process: two torch processes that each want all cores slow one another down.
-test mutants: export OMP_NUM_THREADS = 1
+# One thread per process: two torch processes that each want all cores slow one another down. What
+# asks for two all the same does not burn a core while it waits.
+test mutants mutants-changed: export OMP_NUM_THREADS = 1
+test mutants mutants-changed: export OMP_WAIT_POLICY = passive
 
 test: $(TESTS)
 	$(PY) -m pytest tests chapters --ignore tests/browser --nbval --nbval-current-env \
-	  --nbval-sanitize-with tests/nbval_sanitize.cfg -n 2 --dist loadfile $(PYTEST_ARGS)
+	  --nbval-sanitize-with tests/nbval_sanitize.cfg -n 2 --dist loadfile --no-loadscope-reorder \
+	  $(PYTEST_ARGS)
 
 book: $(TESTS)
 	$(PY) tools/build_book.py $(if $(KEEP),--keep-outputs) $(CHAPTER)
@@ -81,6 +85,9 @@ pages: $(TESTS)
 
 mutants: $(TESTS)
 	$(PY) tools/mutants.py
+
+mutants-changed: $(TESTS)
+	$(PY) tools/mutants.py --changed
 
 browser-test: $(BROWSER)
 	$(PY) -m pytest tests/browser $(PYTEST_ARGS)

@@ -1,10 +1,11 @@
-"""What all tests share: no network, and the rules for comparing notebooks."""
+"""What all tests share: no network, rules for comparing notebooks, the order of the files."""
 
 import importlib.util
 import os
 from pathlib import Path
 
 import pytest
+import suite_costs
 from hypothesis import settings
 
 # The same examples every time, and no deadline: a busy machine is no bug.
@@ -14,6 +15,12 @@ settings.load_profile("book")
 OFFLINE = Path(__file__).parent / "tools" / "offline"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """--times: see tools/suite_costs.py."""
+    text = "print what the tests took, file by file; with =write, keep it in tests/costs.json"
+    parser.addoption("--times", nargs="?", const="print", choices=("print", "write"), help=text)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Block the network: here, and in every kernel and process that the tests start."""
     os.environ["PYTHONPATH"] = os.pathsep.join(
@@ -21,6 +28,14 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     spec = importlib.util.spec_from_file_location("offline", OFFLINE / "sitecustomize.py")
     spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    if config.getoption("times") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(suite_costs.Times(config.getoption("times") == "write"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list) -> None:
+    """Where workers share the files, those that take long come first."""
+    if hasattr(config, "workerinput"):
+        suite_costs.longest_first(items, suite_costs.known_costs())
 
 
 def pytest_collectstart(collector: pytest.Collector) -> None:
