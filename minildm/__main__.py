@@ -1,239 +1,190 @@
-"""The book's command line: train models, draw with them, measure them."""
+"""The book's command line: train models, draw with them, measure them.
+
+What each verb does is in commands.py. Here only the standard library is imported, and nothing is
+newer than Python 3.8: help comes at once, and ``check`` starts where nothing else does.
+"""
+
+from __future__ import annotations
 
 import argparse
+import math
 import sys
 import textwrap
 from pathlib import Path
 
-from minildm import environment_check
+from minildm import commands, situation
+from minildm.commands import DATA_SETS, GUIDANCE, MEASURES, PLANS, RESUMES, SAMPLERS, TRAININGS
+from minildm.environment_check import activate
 
-if __name__ == "__main__" and sys.argv[1:2] == ["check"]:
-    sys.exit(environment_check.main())  # before the imports: what they need may be what is missing
-
-from minildm import classifier as judge
-from minildm import (
-    editing_results,
-    guidance_results,
-    recipes,
-    samplers,
-    sampling_results,
-    shapes_results,
-)
-from minildm.ablations import run_plan, section_name
-from minildm.ablations.plans import PLANS
-from minildm.checkpoint import CheckpointError
-from minildm.cost import cost_lines
-from minildm.data import digits
-from minildm.download import SOURCES, download
-from minildm.latent import LatentDiffusion
-from minildm.pictures import mosaic
-from minildm.recipes import RESULTS, write_results
-from minildm.registry import RECIPES
-from minildm.relatives import results as relatives
-from minildm.settings import override, reseeded
-from minildm.shapes_training import GUIDANCE
-from minildm.state import LAST_GOOD
-
-SAMPLERS = {name: getattr(samplers, name) for name in ("ddim", "ddpm", "dpmpp_2m", "heun")}
-
-
-def train(args: argparse.Namespace) -> None:
-    """Train a model by its name; --resume goes on after an interruption."""
-    recipe = RECIPES[args.name]
-    config = recipe.config if args.seed is None else reseeded(recipe.config, args.seed)
-    out = recipe.out if args.out is None else args.out
-    out.mkdir(parents=True, exist_ok=True)
-    recipe.train(override(config, args.set), out, True, args.resume)
-
-
-def sample(args: argparse.Namespace) -> None:
-    """Draw images of texts, one row per text, into a picture file."""
-    model = LatentDiffusion.load(args.model)
-    prompts = [prompt for prompt in args.prompt for _ in range(args.count)]
-    options = {name: getattr(args, name) for name in ("steps", "guidance", "seed")}
-    if args.negative is not None:
-        options["negative"] = [args.negative] * len(prompts)
-    x = model.text_to_image(prompts, sampler=SAMPLERS[args.sampler], **options)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    rows = [textwrap.fill(prompt, 24) for prompt in args.prompt]
-    mosaic(x, args.count, rows, width=2.2 + 1.2 * args.count).savefig(args.out, dpi=150)
-    print(f"{args.out}: {len(x)} images; from top to bottom: {'; '.join(args.prompt)}")
-
-
-def show_cost(args: argparse.Namespace) -> None:
-    """Print parameters and operations of each part of a model."""
-    print("\n".join(cost_lines(LatentDiffusion.load(args.model), args.steps)))
-
-
-def fetch(args: argparse.Namespace) -> None:
-    """Fetch a full data set: the only command that uses the network."""
-    print(f"{args.name}: {download(args.name, args.folder)}")
-
-
-def measure_digits(seeds: list[int]) -> dict:
-    """Train the model of chapter 3 once per seed and judge it."""
-    return recipes.measure_digits(judge.load_classifier(), digits(), seeds)
-
-
-def measure_shipped_digits(seeds: list[int]) -> dict:
-    """Judge the digits model that comes with the book."""
-    model = LatentDiffusion.load("digits")
-    return recipes.measure_shipped_digits(model, judge.load_classifier(), seeds)
-
-
-def measure_shapes(seeds: list[int]) -> dict:
-    """Judge the text-to-image model: captions, combinations, steps, copies, time."""
-    return shapes_results.measure_shapes(LatentDiffusion.load("shapes"), seeds)
-
-
-def measure_pixels(seeds: list[int]) -> dict:
-    """Diffusion on latents against diffusion on pixels: accuracy and cost."""
-    return shapes_results.compare_spaces(seeds=seeds)
-
-
-def measure_samplers(seeds: list[int]) -> dict:
-    """Four samplers on the same noise: accuracy against network evaluations."""
-    return sampling_results.measure_samplers(LatentDiffusion.load("shapes"), seeds)
-
-
-def measure_editing(seeds: list[int]) -> dict:
-    """Edit pictures: inpainting, strength, tilings, interpolation, attributes, restoration."""
-    return editing_results.measure_editing(LatentDiffusion.load("shapes"), seeds)
-
-
-def measure_guidance(seeds: list[int]) -> dict:
-    """What guidance does to accuracy, variety and colour."""
-    return guidance_results.measure_guidance(LatentDiffusion.load("shapes"), seeds)
-
-
-def measure_background(seeds: list[int]) -> dict:
-    """VAE, GAN and diffusion model of chapter 1, trained once per seed (try 0 to 7)."""
-    return relatives.measure_background(seeds)
-
-
-def tune_background(seeds: list[int]) -> dict:
-    """Every setting that was tried for the models of chapter 1 (with seeds 100 and 101)."""
-    return relatives.tune(seeds)
-
-
-MEASURES = {
-    "digits": measure_digits,
-    "shipped-digits": measure_shipped_digits,
-    "shapes": measure_shapes,
-    "pixels": measure_pixels,
-    "samplers": measure_samplers,
-    "editing": measure_editing,
-    "guidance": measure_guidance,
-    "background": measure_background,
-    "background-tuning": tune_background,
-}
-
-
-def measure(args: argparse.Namespace) -> None:
-    """Measure a model and write its figures to a section of results.json."""
-    figures = MEASURES[args.name](args.seeds)
-    write_results(args.name, figures, args.out)
-    print(f"wrote section {args.name!r} of {args.out}")
-
-
-def ablate(args: argparse.Namespace) -> None:
-    """Run what is missing of a plan of trainings that differ in one thing each."""
-    run_plan(args.name, PLANS[args.name], args.only, args.out)
-    print(f"section {section_name(args.name)!r} of {args.out} is complete")
-
-
-def check(args: argparse.Namespace) -> int:
-    """Check this machine: what is there, what is missing, and what to do; 1 for a problem."""
-    return environment_check.main()
+RESULTS = commands.OUTPUTS / "results.json"
+FOLDER = "a folder, or the name of a model of the book: shapes, digits, pixels"
 
 
 def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
-    top = argparse.ArgumentParser(prog="python -m minildm", description=__doc__)
-    verbs = top.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("check", help="check this machine", description=check.__doc__).set_defaults(
-        run=check
-    )
-    _add_train(verbs.add_parser("train", help="train a model", description=train.__doc__))
-    _add_sample(verbs.add_parser("sample", help="draw images", description=sample.__doc__))
-    cost = verbs.add_parser("cost", help="what a model costs", description=show_cost.__doc__)
-    cost.set_defaults(run=show_cost)
-    cost.add_argument("model", help="a folder, or the name of a model in data/checkpoints")
-    cost.add_argument("--steps", type=int, default=25, help="evaluations per image (25)")
-    get = verbs.add_parser("download", help="fetch a data set", description=fetch.__doc__)
-    get.set_defaults(run=fetch)
-    get.add_argument("name", choices=SOURCES)
+    about = (__doc__ or "").split("\n")[0]
+    top = argparse.ArgumentParser(prog="python -m minildm", description=about)
+    verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
+    _verb(verbs, "check", "is this machine fit for the book?", commands.check)
+    _add_sample(_verb(verbs, "sample", "draw pictures, or change one", commands.sample))
+    _add_train(_verb(verbs, "train", "train a model from nothing", commands.train, TRAININGS))
+    cost = _verb(verbs, "cost", "parameters and operations of a model", commands.show_cost)
+    cost.add_argument("model", help=FOLDER)
+    cost.add_argument("--steps", type=_whole(1), default=25, help="evaluations per image (25)")
+    get = _verb(verbs, "download", "fetch a full data set", commands.fetch)
+    get.add_argument("name", choices=DATA_SETS)
     get.add_argument("--folder", type=Path, help="where to keep it (your cache)")
-    _add_measure(verbs.add_parser("measure", help="measure", description=measure.__doc__))
-    _add_ablate(verbs.add_parser("ablate", help="compare", description=ablate.__doc__))
+    measures = {name: run.__doc__ or "" for name, run in MEASURES.items()}
+    _add_measure(_verb(verbs, "measure", "the figures of a model", commands.measure, measures))
+    plans = _verb(verbs, "ablate", "trainings that differ in one thing", commands.ablate, PLANS)
+    _add_ablate(plans)
     return top
 
 
+def _verb(verbs, name: str, short: str, run, names: dict | None = None):
+    """A verb with its description: ``run``'s docstring, and the NAMEs that it takes."""
+    text = textwrap.dedent(f"    {run.__doc__}").strip()
+    if names:
+        width = max(map(len, names)) + 2
+        layout = {"width": 96, "subsequent_indent": " " * (width + 2)}
+        lines = [
+            textwrap.fill(about, initial_indent=f"  {n:{width}}", **layout)
+            for n, about in names.items()
+        ]
+        text = "\n".join([text, "", "NAME is one of", *lines])
+    command = verbs.add_parser(
+        name, help=short, description=text, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    command.set_defaults(run=run)
+    if names:
+        dashes = lambda word: word.replace("_", "-")  # noqa: E731  folders are called with _
+        command.add_argument("name", type=dashes, choices=names, metavar="NAME", help="see above")
+    return command
+
+
 def _add_ablate(command: argparse.ArgumentParser) -> None:
-    command.set_defaults(run=ablate)
-    names = "; ".join(f"{name}: {plan.question}" for name, plan in PLANS.items())
-    command.add_argument("name", choices=PLANS, metavar="NAME", help=names)
     command.add_argument(
         "--only", nargs="+", default=[], metavar="VARIANT", help="these variants (all of them)"
     )
-    command.add_argument("--out", type=Path, default=RESULTS, help="the file (data/results.json)")
+    command.add_argument("--out", type=Path, default=RESULTS, help=f"the file ({RESULTS})")
 
 
 def _add_train(command: argparse.ArgumentParser) -> None:
-    command.set_defaults(run=train)
-    names = "; ".join(f"{name}: {recipe.train.__doc__}" for name, recipe in RECIPES.items())
-    command.add_argument("name", choices=RECIPES, metavar="NAME", help=names)
     command.add_argument(
         "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
         help="change settings, such as fit.steps=100; a wrong key lists all",
     )  # fmt: skip
-    command.add_argument("--out", type=Path, help="where to write the model (and its training)")
-    command.add_argument("--seed", type=int, help="sets every seed of the training")
     command.add_argument(
-        "--resume", nargs="?", const=True, default=False, choices=[LAST_GOOD],
+        "--out", type=Path, help="where to write the model and its training (outputs/NAME)"
+    )
+    command.add_argument("--seed", type=_seed, help="sets every seed of the training")
+    command.add_argument(
+        "--resume", nargs="?", const=True, default=False, choices=RESUMES,
         help="go on from the newest checkpoint; last-good: pass over damaged ones",
+    )  # fmt: skip
+    command.add_argument(
+        "--overwrite", action="store_true",
+        help="write over the model in --out, or into the book's own data",
     )  # fmt: skip
 
 
 def _add_measure(command: argparse.ArgumentParser) -> None:
-    command.set_defaults(run=measure)
-    names = "; ".join(f"{name}: {run.__doc__}" for name, run in MEASURES.items())
-    command.add_argument("name", choices=MEASURES, metavar="NAME", help=names)
-    command.add_argument("--out", type=Path, default=RESULTS, help="the file (data/results.json)")
-    command.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    command.add_argument("--out", type=Path, default=RESULTS, help=f"the file ({RESULTS})")
+    command.add_argument("--seeds", type=_seed, nargs="+", default=[0, 1, 2], help="(0 1 2)")
 
 
 def _add_sample(command: argparse.ArgumentParser) -> None:
-    command.set_defaults(run=sample)
-    command.add_argument("prompt", nargs="+", help="what to draw; see minildm/captions.py")
+    command.add_argument("prompt", nargs="*", help="what to draw; see minildm/captions.py")
     command.add_argument("--out", type=Path, default=Path("grid.png"), help="the file (grid.png)")
+    command.add_argument("--model", default="shapes", help=f"{FOLDER} (shapes)")
+    command.add_argument("--count", type=_whole(1), default=4, help="pictures per text (4)")
+    command.add_argument("--steps", type=_whole(1), default=25, help="steps of the sampler (25)")
+    command.add_argument("--sampler", choices=SAMPLERS, default="dpmpp_2m", help="(dpmpp_2m)")
     command.add_argument(
-        "--model", default="shapes", help="a folder, or a name in data/checkpoints"
-    )
-    command.add_argument("--count", type=_count, default=4, help="images per text (4)")
-    command.add_argument("--steps", type=int, default=25, help="steps of the sampler (25)")
-    command.add_argument("--sampler", choices=SAMPLERS, default="dpmpp_2m")
-    command.add_argument(
-        "--guidance", type=float, default=GUIDANCE, help=f"1: as trained ({GUIDANCE})"
+        "--guidance", type=_number, default=GUIDANCE, help=f"1: as trained ({GUIDANCE})"
     )
     command.add_argument("--negative", help="a text to move away from")
-    command.add_argument("--seed", type=int, help="the same seed draws the same images")
+    command.add_argument("--seed", type=_seed, help="the same seed draws the same pictures")
+    command.add_argument(
+        "--from", dest="source", type=Path, metavar="FILE", help="a picture to change"
+    )
+    command.add_argument("--strength", type=_number, help="how much of it to change, up to 1 (0.6)")
+    command.add_argument(
+        "--mask", type=Path, metavar="FILE", help="draw it anew where this picture is white"
+    )
 
 
-def _count(text: str) -> int:
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1; got {text}")
-    return int(text)
+# --- numbers --------------------------------------------------------------------------------------
+
+
+def _whole(least: int, most: float = math.inf):
+    """What reads a whole number, least <= number <= most."""
+
+    def read(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = None
+        if number is None or not least <= number <= most:
+            bound = f"at least {least}" if number is None or number < least else f"at most {most}"
+            raise argparse.ArgumentTypeError(f"must be a whole number of {bound}; got {text!r}")
+        return number
+
+    return read
+
+
+_seed = _whole(0, 2**63 - 1)
+
+
+def _number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"must be a number; got {text!r}")
+    return number
+
+
+# --- running --------------------------------------------------------------------------------------
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; errors that the reader can mend are one line, without a traceback."""
-    args = parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    if not words:
+        parser().print_help()
+        return 2
+    args = parser().parse_args(words)
     try:
         return args.run(args) or 0
-    except (ValueError, OSError, CheckpointError) as error:
+    except KeyboardInterrupt:
+        print(f"\n{commands.stopped(args, words)}", file=sys.stderr)
+        return 130  # as shells have it
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] == "minildm":
+            raise
+        print(f"error: {_missing(error)}", file=sys.stderr)
+    except _expected() as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+    return 1
+
+
+def _expected() -> tuple:
+    """Errors that say what to do. Asked for after one was raised: what can raise it is imported."""
+    module = sys.modules.get("minildm.checkpoint")
+    return (ValueError, OSError, *([module.CheckpointError] if module else []))
+
+
+def _missing(error: ModuleNotFoundError) -> str:
+    """What to do where a package is not installed."""
+    name, venv = error.name or str(error), situation.venv_python()
+    if venv:
+        return (
+            f"{name} is not installed in this Python, but the book has one of its own: use {venv} "
+            f"-m minildm, or first {activate(venv)}"
+        )
+    return f"{name} is not installed in this Python: python -m minildm check says what to do"
 
 
 if __name__ == "__main__":

@@ -2,11 +2,9 @@
 
 Settings are chosen on validation scenes. All other figures are of test scenes: neither the picture
 that is edited nor what is asked for occurs in training. A measurement is interrupted for free: each
-finished part is kept in a file, and the next one goes on there.
+finished part is kept (kept.py), and the next one goes on there.
 """
 
-import json
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,13 +24,13 @@ from minildm.edited import (
 )
 from minildm.editing import MARGIN, arc, edit_mask, edit_tasks, seam_error, straight
 from minildm.judge import judge
+from minildm.kept import Kept
 from minildm.latent import LatentDiffusion
 from minildm.machine import surroundings
 from minildm.samplers import ddim, dpmpp_2m
 from minildm.shapes import Pictures, splits
 
 STRENGTHS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
-KEPT = Path(tempfile.gettempdir()) / "minildm-editing.json"
 SCALES = (0.25, 0.5, 0.71, 0.85, 1.0, 1.2, 1.4, 2.0)
 CHANGES = {
     "colour": ("red", "blue"),
@@ -46,23 +44,19 @@ def measure_editing(
     seeds: Sequence[int] = (0, 1, 2),
     count: int = 200,
     report=print,
-    kept: Path = KEPT,
+    kept: str | Path | None = None,
 ) -> dict:
-    """All figures of chapter 6; ``count`` inpainting tasks, fewer of the others."""
+    """All figures of chapter 6; ``count`` inpainting tasks, fewer of the others.
+
+    ``kept``: the folder of the parts that are done, None: kept.py's.
+    """
     some = max(2, count // 4)
     command = f"python -m minildm measure editing --seeds {' '.join(map(str, seeds))}"
     figures = {"command": command, "tasks": count, "fewer_tasks": some, "margin": MARGIN}
+    done = Kept("editing", model, {"tasks": count, "seeds": list(seeds), "margin": MARGIN}, kept)
     for name, run in _parts(model, seeds, count, some).items():
-        key = f"{name} {count} {list(seeds)}"
-        done = json.loads(kept.read_text("utf-8")) if kept.is_file() else {}
-        if key not in done:
-            found = run()
-            done = json.loads(kept.read_text("utf-8")) if kept.is_file() else {}
-            done[key] = found
-            kept.write_text(json.dumps(done), "utf-8")
-        figures[name] = done[key]
-        report(f"{name}: {figures[name]}")
-    kept.unlink()
+        figures[name] = done.get(name, run, report)
+    done.forget()
     return {**figures, **surroundings()}
 
 

@@ -19,7 +19,7 @@ import textwrap
 import time
 from typing import NamedTuple
 
-from minildm.situation import CHECKPOINTS, UNREAD, Situation, look, release
+from minildm.situation import CHECKPOINTS, OTHER, Situation, look, release
 
 OK, ADVICE, PROBLEM = "ok", "advice", "problem"
 PYTHON = (3, 11)
@@ -27,6 +27,10 @@ MEMORY, TIGHT = 2.0, 1.0  # GB that are free: enough for every chapter; for the 
 DISK = 0.5  # GB: for the models that you train
 INSTALL = "python -m pip install -c constraints.txt -e ."
 HERE = "In the folder of the book, with the Python that runs this check"
+ALONE = (
+    "the package is here without the rest of the book, its models and figures among it: get the "
+    f"whole repository, and in its folder {INSTALL}"
+)
 
 
 class Finding(NamedTuple):
@@ -39,7 +43,9 @@ class Finding(NamedTuple):
 
 def judge_all(seen: Situation) -> list[Finding]:
     """What to say of a situation, in the order in which a reader should mend it."""
-    judges = (_python, _packages, _device, _threads, _memory, _disk, _models, _compare, _widgets)
+    judges = (
+        _python, _packages, _device, _threads, _memory, _disk, _models, _figures, _compare, _widgets
+    )  # fmt: skip
     return [Finding(*judge(seen)) for judge in judges]
 
 
@@ -52,8 +58,14 @@ def _python(seen: Situation) -> tuple:
 
 
 def _packages(seen: Situation) -> tuple:
+    mend = f"{HERE}: {INSTALL}"
+    if seen.venv:
+        mend = (
+            f"The book has a Python of its own: use {seen.venv} in the place of python, or first "
+            f"{activate(seen.venv)}"
+        )
     if not seen.needed:  # nobody says what is needed
-        return "packages", PROBLEM, f"the book is not installed in this Python. {HERE}: {INSTALL}"
+        return "packages", PROBLEM, f"the book is not installed in this Python. {mend}"
     missing = [name for name in seen.needed if seen.installed.get(name) is None]
     here = {name: v for name, v in seen.installed.items() if v is not None}
     old = [
@@ -63,7 +75,7 @@ def _packages(seen: Situation) -> tuple:
     ]
     if missing or old:
         what = "; ".join([f"missing: {', '.join(missing)}"] * bool(missing) + old)
-        return "packages", PROBLEM, f"{what}. {HERE}: {INSTALL}"
+        return "packages", PROBLEM, f"{what}. {mend}"
     if seen.broken:
         return "packages", PROBLEM, (
             f"PyTorch is there, but it does not start: {seen.broken}. On Windows it needs the "
@@ -80,6 +92,12 @@ def _packages(seen: Situation) -> tuple:
             f"cell fails, get the tested ones: {INSTALL}"
         )  # fmt: skip
     return "packages", OK, f"all {len(seen.needed)} are there, in the tested versions"
+
+
+def activate(python: str) -> str:
+    """The line that makes the Python of a virtual environment the shell's own."""
+    folder = python.replace("\\", "/").rsplit("/", 1)[0]
+    return f"source {folder}/activate" if folder.endswith("bin") else f"{folder}/activate"
 
 
 def _device(seen: Situation) -> tuple:
@@ -115,6 +133,12 @@ def _threads(seen: Situation) -> tuple:
             f"{told}: more threads than cores slow one another down; start again with the "
             f"environment variable OMP_NUM_THREADS={seen.cores}"
         )  # fmt: skip
+    if (seen.threads or 0) > 1 and (seen.load or 0) > 0.9 * (seen.cores - 1):
+        return "processor", ADVICE, (
+            f"{told}, and something else was busy in the last minute (load {seen.load:.1f}): two "
+            "threads beside another busy program wait for one another, and a cell of seconds can "
+            "take minutes; end the other program, or start again with OMP_NUM_THREADS=1"
+        )  # fmt: skip
     return "processor", OK, f"{told}; times in the book are for 2 threads"
 
 
@@ -141,17 +165,32 @@ def _disk(seen: Situation) -> tuple:
 
 
 def _models(seen: Situation) -> tuple:
+    if seen.alone:
+        return "models", PROBLEM, ALONE
     wrong = {name: seen.checkpoints.get(name, "missing") for name in CHECKPOINTS}
     wrong = {name: what for name, what in wrong.items() if what}
-    if set(wrong.values()) == {UNREAD}:
-        return "models", PROBLEM, UNREAD
-    if wrong:
-        what = ", ".join(f"{name} is {what}" for name, what in wrong.items())
+    what = ", ".join(f"{name} is {what}" for name, what in wrong.items())
+    if set(wrong.values()) - {OTHER}:
+        name = next(name for name, what in wrong.items() if what != OTHER)
         return "models", PROBLEM, (
             f"{what}: fetch data/checkpoints again (git restore data/checkpoints), or train it: "
-            f"python -m minildm train {next(iter(wrong))}"
+            f"python -m minildm train {name.replace('_', '-')} --out data/checkpoints/{name} "
+            "--overwrite"
         )  # fmt: skip
-    return "models", OK, f"all {len(CHECKPOINTS)} trained models are there and whole"
+    if wrong:
+        return "models", ADVICE, (
+            f"{what}: what chapters say of their pictures need not hold. git restore "
+            "data/checkpoints brings back those that came with the book"
+        )  # fmt: skip
+    return "models", OK, f"all {len(CHECKPOINTS)} trained models are there, and the book's own"
+
+
+def _figures(seen: Situation) -> tuple:
+    if seen.results and not seen.alone:
+        return "figures", PROBLEM, (
+            f"data/results.json is {seen.results}: git restore data/results.json"
+        )  # fmt: skip
+    return "figures", OK, "data/results.json can be read"
 
 
 def _compare(seen: Situation) -> tuple:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from minildm.ablations import picture
 from minildm.plots import COLOURS, DASHES, MARKERS, WIDTH
-from minildm.recipes import RESULTS
+from minildm.results import RESULTS
 
 
 def ends(panels: Mapping[str, Tensor], groups: Tensor) -> Figure:

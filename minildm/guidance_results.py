@@ -6,6 +6,7 @@ variety            how different pictures of one caption are
 
 import statistics
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,9 +14,9 @@ from torch import Tensor
 
 from minildm.accuracy import caption_accuracy
 from minildm.judge import judge
+from minildm.kept import Kept
 from minildm.latent import LatentDiffusion
 from minildm.machine import surroundings
-from minildm.recipes import RESULTS, write_results
 from minildm.shapes import splits
 from minildm.shapes_results import STEPS, Task, draw
 
@@ -28,20 +29,27 @@ def measure_guidance(
     seeds: Sequence[int] = (0, 1, 2),
     scales: Sequence[float] = SCALES,
     report=print,
-    path: str | Path = RESULTS,
+    kept: str | Path | None = None,
 ) -> dict:
-    """All figures for each guidance and seed: other validation captions for each seed."""
+    """All figures for each guidance and seed: other validation captions for each seed.
+
+    ``kept``: the folder of the runs that are done (kept.py); an interrupted measurement goes on.
+    """
+    settings = {"captions": CAPTIONS, "pictures": DRAWN, "steps": STEPS}
+    done = Kept("guidance", model, settings, kept)
     figures = {
         "command": f"python -m minildm measure guidance --seeds {' '.join(map(str, seeds))}",
         "captions": CAPTIONS, "pictures_of_each": DRAWN, "steps": STEPS,
         **surroundings(), "by_guidance": {},
     }  # fmt: skip
     for guidance in scales:
-        runs = [{"seed": seed, **_run(model, guidance, seed)} for seed in seeds]
-        figures["by_guidance"][str(guidance)] = runs
+        figures["by_guidance"][str(guidance)] = runs = []
+        for seed in seeds:
+            go = partial(_run, model, guidance, seed)
+            runs.append({"seed": seed, **done.get(f"{guidance}, seed {seed}", go, list)})
         means = {k: statistics.mean(run[k] for run in runs) for k in runs[0] if k != "seed"}
         report(f"guidance {guidance}: { {k: round(v, 3) for k, v in means.items()} }")
-        write_results("guidance", figures, path)
+    done.forget()
     return figures
 
 

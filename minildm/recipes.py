@@ -3,14 +3,13 @@
 train_digits            the latent diffusion model of chapter 3, trained from scratch
 measure_digits          how many of its images a classifier of real digits is sure about
 measure_shipped_digits  the same for the model that comes with the book
-read_results            the figures in data/results.json
+read_results            the figures in data/results.json (results.py)
 """
 
 import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
 
@@ -25,6 +24,7 @@ from minildm.latent import LatentDiffusion
 from minildm.machine import surroundings
 from minildm.metrics import confident_classes, confident_fraction, psnr
 from minildm.predict import V
+from minildm.results import read_results as read_results  # chapters take it from here
 from minildm.samplers import dpmpp_2m
 from minildm.schedule import DiscreteSchedule, cosine_betas
 from minildm.train import (
@@ -52,7 +52,6 @@ LONG_AUTOENCODER = replace(
 )
 LONG_DENOISER = replace(DIGITS_DENOISER, fit=FitConfig(steps=2500, batch=64, lr=3e-3, ema=0.995))
 SAMPLES, STEPS, GUIDANCE = 256, 20, 2.0
-RESULTS = Path(__file__).parents[1] / "data" / "results.json"
 
 
 class TrainedDigits(NamedTuple):
@@ -182,25 +181,3 @@ def _band(figures: Sequence[dict]) -> dict:
         }
         for name in figures[0]
     }
-
-
-def read_results(section: str, path: str | Path = RESULTS) -> dict:
-    """The figures under ``section`` of ``data/results.json``, as ``write_results`` put them there.
-
-    Raises FileNotFoundError without the file, ValueError naming the sections for another name.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path} is missing: run python -m minildm measure {section}")
-    results = json.loads(Path(path).read_text(encoding="utf-8"))
-    if section not in results:
-        raise ValueError(f"no section {section!r} in {path}; there are {', '.join(results)}")
-    return results[section]
-
-
-def write_results(section: str, figures: dict, path: str | Path = RESULTS) -> None:
-    """Put ``figures`` under ``section`` of a JSON file; other sections stay as they are."""
-    path = Path(path)
-    results = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    results[section] = figures
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")

@@ -1,6 +1,6 @@
 """The trainings that have a name: ``python -m minildm train NAME``.
 
-    RECIPES["name"] = Recipe(config, train, out)
+    RECIPES["name"] = Recipe(config, train)
     train(config, out, progress, resume)    trains, and writes the result to the folder ``out``
 
 ``config`` is a frozen dataclass: its settings are what ``--set`` can change. Checkpoints of the
@@ -13,31 +13,32 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
+import torch
 from torch import nn
 
-from minildm import classifier, features, predict
+from minildm import classifier, predict
 from minildm.accelerator import is_main_process
 from minildm.checkpoint import save_network
 from minildm.data import digits
 from minildm.features import ReaderTraining, held_out, train_reader
+from minildm.images import save_png
 from minildm.latent import LatentDiffusion
-from minildm.model_file import SHIPPED, write_trained
-from minildm.pictures import mosaic
+from minildm.model_file import write_trained
 from minildm.pixel_space import PixelTraining, train_pixels
 from minildm.recipes import LONG_AUTOENCODER, LONG_DENOISER
 from minildm.schedule import DiscreteSchedule, cosine_betas
 from minildm.shapes_training import ShapesTraining, train_shapes
+from minildm.text import build_network
 from minildm.train import Autoencoder, AutoencoderTraining, DenoiserTraining, train_both
 
 TRAINING = "training"
 
 
 class Recipe(NamedTuple):
-    """A training with its settings, and the folder it writes to unless told otherwise."""
+    """A training with its settings."""
 
     config: Any
     train: Callable[[Any, Path, bool, bool | str], None]
-    out: Path
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def train_digits(
 
     def look(autoencoder: Autoencoder, network: nn.Module, step: int) -> None:
         x = model(autoencoder, network).generate([*range(10)] * 2, steps=10, seed=0)
-        mosaic(x, columns=10).savefig(out / TRAINING / f"samples-{step:05d}.png")
+        save_png(x, out / TRAINING / f"samples-{step:05d}.png", columns=10)
 
     first, second = train_both(
         config.autoencoder, config.denoiser, schedule, split.x, split.labels, progress,
@@ -102,12 +103,28 @@ def train_digit_classifier(
         print(f"{out}: {metrics}")
 
 
+def check_fit(config: Any) -> None:
+    """Build what two stages train, without memory: ValueError where they do not fit together.
+
+    Before the first stage is trained: the second one would find it after minutes, or an hour.
+    """
+    if not hasattr(config, "denoiser"):
+        return
+    with torch.device("meta"):
+        network = build_network(config.denoiser.model)
+        if hasattr(config, "autoencoder"):
+            c = Autoencoder(config.autoencoder.model).config.latent_channels
+            if c != network.config.channels:
+                raise ValueError(
+                    f"autoencoder.model.latent_channels is {c}, and the denoiser's channels are "
+                    f"{network.config.channels}: set both to the same number"
+                )
+
+
 RECIPES = {
-    "digit-classifier": Recipe(
-        classifier.ClassifierConfig(), train_digit_classifier, classifier.HOME
-    ),
-    "digits": Recipe(DigitsTraining(), train_digits, SHIPPED / "digits"),
-    "shape-reader": Recipe(ReaderTraining(), train_shape_reader, features.HOME),
-    "shapes": Recipe(ShapesTraining(), train_shapes, SHIPPED / "shapes"),
-    "pixels": Recipe(PixelTraining(), train_pixels, SHIPPED / "pixels"),
+    "digit-classifier": Recipe(classifier.ClassifierConfig(), train_digit_classifier),
+    "digits": Recipe(DigitsTraining(), train_digits),
+    "shape-reader": Recipe(ReaderTraining(), train_shape_reader),
+    "shapes": Recipe(ShapesTraining(), train_shapes),
+    "pixels": Recipe(PixelTraining(), train_pixels),
 }

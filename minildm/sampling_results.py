@@ -6,13 +6,12 @@ Every sampler starts from the same noise, for the same captions. Two figures of 
     distance  root mean square difference of its latents from those of a walk so fine that finer
               ones no longer move it; DDPM has no such end, its distance says how far it strays
 
-A measurement is interrupted for free: each run is kept in a file, and the next one goes on there.
+A measurement is interrupted for free: each run is kept (kept.py), and the next one goes on there.
 """
 
-import json
 import statistics
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from torch import Tensor
 
 from minildm.accuracy import caption_accuracy
 from minildm.judge import judge
+from minildm.kept import Kept
 from minildm.latent import LatentDiffusion
 from minildm.machine import surroundings
 from minildm.samplers import ddim, ddpm, dpmpp_2m, heun
@@ -32,7 +32,6 @@ SAMPLERS = {"ddpm": ddpm, "ddim": ddim, "heun": heun, "dpmpp_2m": dpmpp_2m}
 EVALUATIONS = (2, 3, 4, 6, 8, 12, 16, 25, 50)  # of the network, in each branch of the guidance
 CAPTIONS = 100
 FINE, FOLLOWED = 100, 40  # steps of the reference; captions for which it is walked
-KEPT = Path(tempfile.gettempdir()) / "minildm-samplers.jsonl"
 
 
 def steps_for(step: Callable, most: int) -> int:
@@ -62,34 +61,35 @@ def measure_samplers(
     model: LatentDiffusion,
     seeds: Sequence[int] = (0, 1, 2),
     count: int = CAPTIONS,
-    kept: Path = KEPT,
+    kept: str | Path | None = None,
     report=print,
 ) -> dict:
     """Accuracy and distance of each sampler at each number of evaluations, over seeds.
 
-    ``kept`` holds the runs that are done, and is removed at the end.
+    ``kept``: the folder of the runs that are done, None: kept.py's.
     """
-    rows, done = splits().test[:count], _Kept(kept, model, count)
-    fine = {seed: done.walk(model, rows, "dpmpp_2m", FINE, seed) for seed in seeds}
-    for seed in seeds:
-        for name, steps in _grid():
-            if (name, steps, seed) not in done.runs:
-                run = _run(model, Task(rows, steps, SAMPLERS[name]), seed, fine[seed])
-                done.add(name, steps, seed, run)
-                report(f"{name}, {steps} steps, seed {seed}: {json.dumps(run)}")
-    table = {name: [] for name in SAMPLERS}
+    rows = splits().test[:count]
+    settings = {"captions": count, "followed": FOLLOWED, "fine": FINE, "guidance": GUIDANCE}
+    done, table = Kept("samplers", model, settings, kept), {name: [] for name in SAMPLERS}
+    fine = {seed: _fine(done, model, rows, "dpmpp_2m", FINE, seed, report) for seed in seeds}
     for name, steps in _grid():
-        runs = [{"seed": seed, **done.runs[name, steps, seed]} for seed in seeds]
+        runs = []
+        for seed in seeds:
+            task, end = Task(rows, steps, SAMPLERS[name]), fine[seed]
+            go = partial(_run, model, task, seed, end)
+            found = done.get(f"{name}, {steps} steps, seed {seed}", go, report)
+            runs.append({"seed": seed, **found})
         table[name].append(_point(SAMPLERS[name], steps, runs))
+    other = _fine(done, model, rows, "heun", FINE // 2, seeds[0], report)
     figures = {
         "command": f"python -m minildm measure samplers --seeds {' '.join(map(str, seeds))}",
         "captions": count,
         "guidance": GUIDANCE,
-        "reference": _about(fine, done.walk(model, rows, "heun", FINE // 2, seeds[0])),
+        "reference": _about(fine, other),
         "samplers": table,
         **surroundings(),
     }
-    kept.unlink(missing_ok=True)
+    done.forget()
     return figures
 
 
@@ -143,30 +143,9 @@ def _about(fine: Mapping[int, Tensor], other: Tensor) -> dict:
     }
 
 
-class _Kept:
-    """The runs in a file of JSON lines; those of another model or another count do not count."""
-
-    def __init__(self, path: Path, model: LatentDiffusion, count: int) -> None:
-        self.path = path
-        weights = sum(float(p.detach().double().abs().sum()) for p in model.parameters())
-        self.mark = f"{count} captions, {FOLLOWED} of them for {FINE} steps, weights {weights:.6f}"
-        text = path.read_text(encoding="utf-8") if path.is_file() else ""
-        whole, _, cut = text.rpartition("\n")
-        if cut:  # the power went away in the middle of a line
-            path.write_text(f"{whole}\n" if whole else "", encoding="utf-8")
-        found = [json.loads(line) for line in whole.splitlines()]
-        self.runs = {tuple(f["key"]): f["run"] for f in found if f["mark"] == self.mark}
-
-    def walk(self, model: LatentDiffusion, rows: Tensor, name: str, steps: int, seed: int):
-        """The latents at the end of a fine walk for the first captions, walked once."""
-        key = (f"fine {name}", steps, seed)
-        if key not in self.runs:
-            task = Task(rows[:FOLLOWED], steps, SAMPLERS[name])
-            self.add(*key, draw_latents(model, task, GUIDANCE, seed).tolist())
-        return torch.tensor(self.runs[key])
-
-    def add(self, name: str, steps: int, seed: int, run: dict | list) -> None:
-        self.runs[name, steps, seed] = run
-        line = json.dumps({"mark": self.mark, "key": [name, steps, seed], "run": run})
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+def _fine(done: Kept, model, rows: Tensor, name: str, steps: int, seed: int, report) -> Tensor:
+    """The latents at the end of a fine walk for the first captions, walked once."""
+    task = Task(rows[:FOLLOWED], steps, SAMPLERS[name])
+    key = f"fine {name}, {steps} steps, seed {seed}"
+    go = lambda: draw_latents(model, task, GUIDANCE, seed).tolist()  # noqa: E731
+    return torch.tensor(done.get(key, go, report))

@@ -3,7 +3,7 @@
 import difflib
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -13,16 +13,26 @@ WORDS = {"true": True, "false": False}
 def override(config: Any, changes: Sequence[str]) -> Any:
     """A copy of the dataclass ``config`` with ``changes``, each "key=value", key "part.part.name".
 
-    Values: 3, 0.5, true, text, 1,2,4 for several numbers, none where a setting may be None.
-    Raises ValueError for an unknown key (listing the valid ones), a value of another type, and a
-    value that the configuration itself refuses.
+    Values: 3, 0.5, true, text, 1,2,4 for several numbers, none where a setting may be None. All are
+    changed at once, so that their order does not matter.
+    Raises ValueError for an unknown key (listing the valid ones), a key that is given twice, a
+    value of another type, and a value that the configuration itself refuses.
     """
+    wanted: dict[str, str] = {}
     for change in changes:
         key, equals, text = change.partition("=")
         if not equals:
             raise ValueError(f"--set takes key=value; got {change!r}")
-        config = _changed(config, key.split("."), text, key, keys(config))
-    return config
+        if key in wanted:
+            raise ValueError(f"{key} is given twice: {wanted[key]!r} and {text!r}")
+        wanted[key] = text
+    known = keys(config)
+    for key in wanted:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=3, cutoff=0.5)
+            hint = f" Did you mean {' or '.join(near)}?" if near else ""
+            raise ValueError(f"there is no setting {key!r}.{hint} There are: {', '.join(known)}")
+    return _changed(config, wanted, "")
 
 
 def keys(config: Any, prefix: str = "") -> list[str]:
@@ -39,16 +49,22 @@ def reseeded(config: Any, seed: int) -> Any:
     return override(config, [f"{k}={seed}" for k in keys(config) if k.split(".")[-1] == "seed"])
 
 
-def _changed(config: Any, path: list[str], text: str, key: str, known: list[str]) -> Any:
-    name, *rest = path
-    value = getattr(config, name, None) if name in {f.name for f in fields(config)} else None
-    if key not in known:
-        near = difflib.get_close_matches(key, known, n=3, cutoff=0.5)
-        hint = f" Did you mean {' or '.join(near)}?" if near else ""
-        raise ValueError(f"there is no setting {key!r}.{hint} There are: {', '.join(known)}")
-    if rest:
-        return replace(config, **{name: _changed(value, rest, text, key, known)})
-    return replace(config, **{name: _parse(text, typing.get_type_hints(type(config))[name], key)})
+def _changed(config: Any, wanted: Mapping[str, str], prefix: str) -> Any:
+    """``config``, which stands at ``prefix`` of the whole, with the changes that are its own."""
+    hints, new = typing.get_type_hints(type(config)), {}
+    for name in (field.name for field in fields(config)):
+        value, key = getattr(config, name), prefix + name
+        if is_dataclass(value):
+            if any(other.startswith(f"{key}.") for other in wanted):
+                new[name] = _changed(value, wanted, f"{key}.")
+        elif key in wanted:
+            new[name] = _parse(wanted[key], hints[name], key)
+    try:
+        return replace(config, **new) if new else config
+    except ValueError as error:
+        said = str(error)
+        where = "" if not prefix or said.startswith(prefix) else f"{prefix.rstrip('.')}: "
+        raise ValueError(where + said) from error
 
 
 def _parse(text: str, kind: Any, key: str) -> Any:

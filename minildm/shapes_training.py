@@ -23,12 +23,12 @@ from minildm.accuracy import Accuracy, caption_accuracy
 from minildm.autoencoder import Autoencoder, AutoencoderConfig
 from minildm.captions import caption_tokens
 from minildm.fit import FitConfig
+from minildm.images import save_png
 from minildm.judge import judge
 from minildm.latent import LatentDiffusion
 from minildm.metrics import psnr
 from minildm.model_file import write_trained
 from minildm.noise import seeded
-from minildm.pictures import mosaic
 from minildm.schedule import DiscreteSchedule, cosine_betas
 from minildm.shapes import SIZE, Pictures, splits
 from minildm.text import TextUNetConfig
@@ -179,6 +179,6 @@ def looking(autoencoder: Autoencoder, config: DenoiserTraining, home: Path) -> C
     def look(network: nn.Module, step: int) -> None:
         model = assemble(autoencoder, network, config.parameterization)
         x = model.text_to_image(list(EXAMPLES) * 4, steps=10, guidance=GUIDANCE, seed=0)
-        mosaic(x, columns=len(EXAMPLES)).savefig(home / f"samples-{step:05d}.png")
+        save_png(x, home / f"samples-{step:05d}.png", columns=len(EXAMPLES))
 
     return look

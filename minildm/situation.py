@@ -6,7 +6,9 @@ survives what it does not find.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
+import json
 import math
 import os
 import re
@@ -18,7 +20,9 @@ from pathlib import Path
 
 BOOK = Path(__file__).resolve().parents[1]
 CHECKPOINTS = ("digit_classifier", "digits", "pixels", "shape_reader", "shapes")
-UNREAD = "not looked at, because packages are missing"
+MODELS = Path("data") / "checkpoints"
+SUMS = "SHA256SUMS"  # of every file of the book's models, as `sha256sum` writes them
+OTHER = "not the book's own"
 GROUP = Path("/sys/fs/cgroup")  # limits of a container, on Linux
 
 
@@ -30,7 +34,11 @@ class Situation:
     exact            package -> version of the extra packages of chapter 7
     cuda             name of the device; ``driver``: NVIDIA's is there, usable or not
     broken           what PyTorch says if it is there and does not start; "": nothing
-    checkpoints      name -> "" if it is whole, else what is wrong
+    checkpoints      name -> "" if it is the book's own, else what is wrong: missing, damaged, OTHER
+    results          the same for data/results.json
+    alone            the package is here, the rest of the repository is not
+    venv             how to call the Python of the book's own environment, if this is another one
+    load             processes that were busy in the last minute; None: unknown
     """
 
     python: tuple[int, ...]
@@ -47,6 +55,10 @@ class Situation:
     memory: float | None = None
     disk: float | None = None
     checkpoints: Mapping[str, str] = field(default_factory=dict)
+    results: str = ""
+    alone: bool = False
+    venv: str = ""
+    load: float | None = None
 
 
 def look() -> Situation:
@@ -69,6 +81,10 @@ def look() -> Situation:
         memory=_memory(),
         disk=shutil.disk_usage(BOOK).free / 1e9,
         checkpoints={name: _checkpoint(name) for name in CHECKPOINTS},
+        results=_results(),
+        alone=not (BOOK / MODELS).is_dir(),
+        venv=venv_python(),
+        load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
     )
 
 
@@ -155,15 +171,56 @@ def group_memory(folder: Path = GROUP) -> float:
         return math.inf
 
 
+def venv_python(book: Path | None = None) -> str:
+    """How to call the Python of the book's own environment; "" without one, or if this is it."""
+    venv = (BOOK if book is None else book) / ".venv"
+    python = venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    if not python.is_file() or os.path.realpath(sys.prefix) == os.path.realpath(venv):
+        return ""
+    here = os.path.relpath(python)
+    return str(python) if here.startswith("..") else here
+
+
+def sums(book: Path | None = None) -> dict[str, str]:
+    """File of the book's models, such as "digits/config.json" -> its SHA-256; {} without a list."""
+    path = (BOOK if book is None else book) / MODELS / SUMS
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return {name: digest for digest, name in (line.split() for line in lines if line.strip())}
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def models_digest() -> str:
+    """One short text for the weights of all models in data/checkpoints, as they are now."""
+    files = sorted((BOOK / MODELS).glob("*/model.safetensors"))
+    return hashlib.sha256("".join(map(digest, files)).encode()).hexdigest()[:16]
+
+
 def _checkpoint(name: str) -> str:
+    """What is wrong with a model of the book. The list of sums says what it should be."""
+    folder = BOOK / MODELS / name
+    known = {file: sha for file, sha in sums().items() if file.startswith(name + "/")}
+    if not all((folder / file).is_file() for file in ("config.json", "model.safetensors")):
+        return "missing"
+    here = {file: BOOK / MODELS / file for file in known}
+    if known and all(path.is_file() and digest(path) == known[f] for f, path in here.items()):
+        return ""
     try:
-        from minildm.checkpoint import CheckpointError, load_checkpoint
-    except (ImportError, OSError):
-        return UNREAD
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        whole = config["sha256"] == digest(folder / "model.safetensors")
+    except (ValueError, KeyError, TypeError):
+        whole = False
+    return OTHER if whole else "damaged"
+
+
+def _results() -> str:
+    path = BOOK / "data" / "results.json"
     try:
-        load_checkpoint(BOOK / "data" / "checkpoints" / name)
+        return "" if isinstance(json.loads(path.read_text(encoding="utf-8")), dict) else "damaged"
     except FileNotFoundError:
         return "missing"
-    except CheckpointError:
+    except (OSError, ValueError):
         return "damaged"
-    return ""

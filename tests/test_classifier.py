@@ -22,7 +22,8 @@ from minildm.classifier import (
 )
 from minildm.data import digits
 from minildm.fit import Batch, FitConfig
-from minildm.recipes import judge_samples, read_results, write_results
+from minildm.recipes import judge_samples
+from minildm.results import read_results, write_results
 
 
 @pytest.fixture(scope="module")

@@ -62,9 +62,22 @@ CASES = [
     ("models", {"checkpoints": {**FINE.checkpoints, "shapes": "missing"}}, PROBLEM,
      "shapes is missing: fetch"),
     ("models", {"checkpoints": {**FINE.checkpoints, "digits": "damaged"}}, PROBLEM,
-     "python -m minildm train digits"),
-    ("models", {"checkpoints": dict.fromkeys(CHECKPOINTS, situation.UNREAD)}, PROBLEM,
-     "not looked at"),
+     "python -m minildm train digits --out data/checkpoints/digits --overwrite"),
+    ("models", {"checkpoints": {**FINE.checkpoints, "digit_classifier": "damaged"}}, PROBLEM,
+     "minildm train digit-classifier --out data/checkpoints/digit_classifier "),
+    ("models", {"checkpoints": {**FINE.checkpoints, "digits": situation.OTHER}}, ADVICE,
+     "digits is not the book's own: what chapters say"),
+    ("models", {"alone": True, "results": "missing", "checkpoints": {}}, PROBLEM,
+     "get the whole repository, and in its folder"),
+    ("figures", {"results": "damaged"}, PROBLEM, "git restore data/results.json"),
+    ("processor", {"load": 3.1}, ADVICE, "load 3.1"),
+    ("processor", {"load": 2.5}, OK, "times in the book"),
+    ("processor", {"load": 3.1, "threads": 1}, OK, "times in the book"),
+    ("packages", {**with_version("torch", None), "venv": ".venv/bin/python"}, PROBLEM,
+     "missing: torch. The book has a Python of its own: use .venv/bin/python in the place of "
+     "python, or first source .venv/bin/activate"),
+    ("packages", {"needed": {}, "venv": ".venv/Scripts/python.exe"}, PROBLEM,
+     "or first .venv/Scripts/activate"),
     ("models", {"checkpoints": {}}, PROBLEM, "pixels is missing"),
     ("diffusers", with_version("diffusers", None), ADVICE, "only chapter 7"),
     ("diffusers", {"exact": {}}, ADVICE, "diffusers not installed"),
@@ -108,18 +121,71 @@ def test_the_checkpoints_of_the_book_are_all_looked_at():
     assert sorted(CHECKPOINTS) == sorted(path.parent.name for path in folders)
 
 
-def test_a_damaged_checkpoint_and_a_missing_one(tmp_path, monkeypatch):
+@pytest.fixture
+def copied(tmp_path, monkeypatch):
+    """A book with one model and the list of sums."""
+    here = BOOK / "data" / "checkpoints"
     folder = tmp_path / "data" / "checkpoints" / "digit_classifier"
     folder.mkdir(parents=True)
-    for path in (BOOK / "data" / "checkpoints" / "digit_classifier").iterdir():
+    for path in (here / "digit_classifier").iterdir():
         (folder / path.name).write_bytes(path.read_bytes())
+    (folder.parent / "SHA256SUMS").write_bytes((here / "SHA256SUMS").read_bytes())
     monkeypatch.setattr(situation, "BOOK", tmp_path)
+    return folder
+
+
+def test_a_damaged_checkpoint_and_a_missing_one(copied):
     assert situation._checkpoint("digit_classifier") == ""
-    weights = bytearray((folder / "model.safetensors").read_bytes())
-    weights[-1] ^= 1
-    (folder / "model.safetensors").write_bytes(weights)
-    assert situation._checkpoint("digit_classifier") == "damaged"
     assert situation._checkpoint("shapes") == "missing"
+    weights = bytearray((copied / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (copied / "model.safetensors").write_bytes(weights)
+    assert situation._checkpoint("digit_classifier") == "damaged"
+    (copied / "config.json").write_text("{")
+    assert situation._checkpoint("digit_classifier") == "damaged"
+
+
+def test_a_model_that_was_trained_over_the_books_own_is_noticed(copied):
+    """It fits its own configuration; nothing but the list of sums can tell."""
+    from minildm.checkpoint import load_checkpoint, save_checkpoint
+
+    tensors, config = load_checkpoint(copied)
+    save_checkpoint(copied, {name: value + 1 for name, value in tensors.items()}, config)
+    load_checkpoint(copied)
+    assert situation._checkpoint("digit_classifier") == situation.OTHER
+
+
+def test_figures_beside_a_model_belong_to_it(copied):
+    (copied / "metrics.json").write_text("{}")
+    assert situation._checkpoint("digit_classifier") == situation.OTHER
+
+
+def test_the_list_of_sums_is_of_these_files():
+    folder = BOOK / "data" / "checkpoints"
+    files = (p for p in folder.glob("*/*") if p.is_file())
+    here = {path.relative_to(folder).as_posix(): situation.digest(path) for path in files}
+    assert situation.sums() == here, "made anew by: python tools/checksums.py"
+
+
+@pytest.mark.parametrize(("text", "state"), [("{}", ""), ("[1]", "damaged"), ("{", "damaged")])
+def test_the_figures_of_the_book_are_looked_at(text, state, tmp_path, monkeypatch):
+    monkeypatch.setattr(situation, "BOOK", tmp_path)
+    assert situation._results() == "missing"
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "results.json").write_text(text)
+    assert situation._results() == state
+
+
+def test_the_python_of_the_book_is_found_where_it_is_not_used(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert situation.venv_python(tmp_path) == ""
+    names = {"posix": ".venv/bin/python", "nt": ".venv/Scripts/python.exe"}
+    python = tmp_path / names["nt" if sys.platform == "win32" else "posix"]
+    python.parent.mkdir(parents=True)
+    python.touch()
+    assert situation.venv_python(tmp_path) == str(python.relative_to(tmp_path))
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / ".venv"))
+    assert situation.venv_python(tmp_path) == ""
 
 
 def test_a_container_may_leave_less_memory(tmp_path):
@@ -215,7 +281,7 @@ def test_it_starts_where_packages_are_missing(command):
         check=False,
     )
     assert done.returncode == 1, done.stderr
-    assert "problem models" in done.stdout and "packages are missing" in done.stdout
+    assert "problem sampler" in done.stdout and "ok      models" in done.stdout
     assert "unknown, because PyTorch" in done.stdout
     assert "train it" not in done.stdout, "the models are whole: no advice to make them anew"
     assert "Traceback" not in done.stderr

@@ -88,24 +88,25 @@ def test_an_interrupted_measurement_goes_on_where_it_stopped(model, monkeypatch,
     monkeypatch.setattr(sampling_results, "EVALUATIONS", (1, 2))
     monkeypatch.setattr(sampling_results, "FINE", 4)
     monkeypatch.setattr(sampling_results, "FOLLOWED", 2)
-    kept, lines = tmp_path / "kept.jsonl", []
+    kept, lines = tmp_path / "kept", []
 
     def report(line):
         lines.append(line)
-        if len(lines) in (3, 6):
+        if len(lines) in (5, 8):
             raise KeyboardInterrupt
 
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             measure_samplers(model, (0, 1), 3, kept, report)
-        with kept.open("a") as file:
-            file.write('{"mark": "3 captions, wei')  # the power went away in the middle of a line
+        [file] = kept.iterdir()
+        with file.open("a") as half:
+            half.write('["ddim, 2 st')  # the power went away in the middle of a line
     monkeypatch.setattr(model, "walk", _once(model.walk, walked := []))
     figures = measure_samplers(model, (0, 1), 3, kept, lines.append)
-    assert len(lines) == len(set(lines)) == 14  # 7 points, 2 seeds, none twice
-    assert not kept.exists()
+    assert len(lines) == len(set(lines)) == 14 + 3  # 7 points and 2 seeds; the fine walks
+    assert list(kept.iterdir()) == []
     assert walked.count(4) == 0  # the references of 2M were kept as well
-    whole = measure_samplers(model, (0, 1), 3, tmp_path / "other.jsonl", lambda line: None)
+    whole = measure_samplers(model, (0, 1), 3, tmp_path / "other", lambda line: None)
     assert figures["samplers"] == whole["samplers"]
     assert json.loads(json.dumps(figures)) == figures
 
@@ -118,15 +119,6 @@ def _once(walk, walked):
         return walk(*arguments, **options)
 
     return walk_and_tell
-
-
-def test_kept_runs_of_another_measurement_do_not_count(model, monkeypatch, tmp_path):
-    kept = tmp_path / "kept.jsonl"
-    sampling_results._Kept(kept, model, 3).add("ddim", 2, 0, {"joint": 1.0})
-    assert sampling_results._Kept(kept, model, 3).runs == {("ddim", 2, 0): {"joint": 1.0}}
-    assert sampling_results._Kept(kept, model, 4).runs == {}
-    monkeypatch.setattr(next(model.parameters()), "data", next(model.parameters()).data + 1)
-    assert sampling_results._Kept(kept, model, 3).runs == {}
 
 
 # --- the book's own figures -----------------------------------------------------------------------

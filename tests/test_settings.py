@@ -74,11 +74,42 @@ def value_of(config, key):
         ("sizes=1,x", "sizes must be a whole number"),
         ("fit.steps=0", "steps must be a whole number >= 1; got 0"),
         ("fit.steps", "key=value"),
+        ("fit.steps=" + "9" * 5000, "fit.steps must be a whole number"),
     ],
 )
 def test_wrong_settings_are_named(change, message):
     with pytest.raises(ValueError, match=message):
         override(Config(), [change])
+
+
+@dataclass(frozen=True)
+class Pair:
+    low: int = 1
+    high: int = 2
+
+    def __post_init__(self):
+        if self.low >= self.high:
+            raise ValueError(f"low must be below high; got {self.low} and {self.high}")
+
+
+@dataclass(frozen=True)
+class Outer:
+    pair: Pair = field(default_factory=Pair)
+
+
+@pytest.mark.parametrize("changes", [["pair.low=5", "pair.high=9"], ["pair.high=9", "pair.low=5"]])
+def test_settings_that_only_fit_together_are_changed_together(changes):
+    assert override(Outer(), changes) == Outer(Pair(5, 9))
+
+
+def test_what_a_part_refuses_is_said_with_its_name():
+    with pytest.raises(ValueError, match="pair: low must be below high; got 5 and 2"):
+        override(Outer(), ["pair.low=5"])
+
+
+def test_a_setting_is_given_once():
+    with pytest.raises(ValueError, match="fit.steps is given twice: '5' and '6'"):
+        override(Config(), ["fit.steps=5", "fit.steps=6"])
 
 
 def test_every_setting_of_every_recipe_can_be_set_to_itself():
@@ -97,11 +128,12 @@ def test_a_seed_reaches_every_part():
 
 def test_the_command_gives_the_recipe_what_was_asked(monkeypatch, tmp_path, capsys):
     calls = []
-    recipe = Recipe(ClassifierConfig(), lambda *given: calls.append(given), tmp_path / "usual")
+    monkeypatch.chdir(tmp_path)
+    recipe = Recipe(ClassifierConfig(), lambda *given: calls.append(given))
     monkeypatch.setitem(RECIPES, "digits", recipe)
     main = command_line.main
     assert main(["train", "digits"]) == 0
-    assert calls.pop() == (ClassifierConfig(), tmp_path / "usual", True, False)
+    assert calls.pop() == (ClassifierConfig(), Path("outputs/digits"), True, False)
     out = str(tmp_path / "new")
     options = ["--set", "fit.steps=5", "width=16", "--set", "fit.lr=0.5", "--seed", "3"]
     assert main(["train", "digits", "--out", out, *options, "--resume"]) == 0

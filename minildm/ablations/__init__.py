@@ -11,10 +11,12 @@
     few_steps_lab.py     students that walk in few steps
 
 ``python -m minildm ablate NAME`` runs a plan and writes section "ablation NAME" of
-data/results.json, run by run, and pictures of each variant's first seed to data/ablations/. An
-interrupted plan goes on where it stopped. A variant whose settings have changed is run again.
+outputs/results.json, run by run, and pictures of each variant's first seed to outputs/ablations/
+(those of the book are in data/). An interrupted plan goes on where it stopped. A variant whose
+settings have changed is run again, and so is all that was run with other models of the book.
 """
 
+import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -25,10 +27,12 @@ from typing import Any, NamedTuple
 from PIL import Image
 from torch import Tensor
 
+from minildm.checkpoint import replace_files
 from minildm.machine import surroundings
 from minildm.pictures import pixels
-from minildm.recipes import RESULTS, read_results, write_results
+from minildm.results import OUT, RESULTS, change_results, read_results, writable
 from minildm.settings import override, reseeded
+from minildm.situation import models_digest
 
 
 class Outcome(NamedTuple):
@@ -76,7 +80,7 @@ def outcomes(name: str, variant: str, *keys: str, path: str | Path = RESULTS) ->
         raise ValueError(
             f"no results of {variant!r} in plan {name!r}; there are "
             f"{', '.join(v for v, found in section['variants'].items() if found['runs'])}; "
-            f"python -m minildm ablate {name} makes them"
+            f"python -m minildm ablate {name} --out {path} makes them"
         )
     found = []
     for run in runs:
@@ -94,9 +98,16 @@ def timed(work: Callable[[], Any]) -> tuple[Any, float]:
 
 
 def run_plan(
-    name: str, plan: Plan, only: Sequence[str] = (), path: str | Path = RESULTS, report=print
+    name: str, plan: Plan, only: Sequence[str] = (), path: str | Path = OUT, report=print
 ) -> dict:
-    """Run what is missing of a plan (``only`` these variants), and return its whole section."""
+    """Run what is missing of a plan (``only`` these variants), and return its whole section.
+
+    Raises ValueError, before anything is run, for a variant that is not planned and a ``path``
+    where no figures can be written.
+    """
+    path = writable(path)
+    for variant in only:
+        plan.config(variant, plan.seeds[0])
     for variant in only or plan.variants:
         for seed in plan.seeds:
             done = _section(name, plan, path)
@@ -107,14 +118,24 @@ def run_plan(
             if outcome.cpu_minutes > plan.minutes:
                 report(f"over its budget of {plan.minutes} minutes: {outcome.cpu_minutes:.1f}")
                 run["over_budget"] = True
-            done = _section(name, plan, path)  # again: others may have added runs
-            done["variants"][variant]["runs"].append(run)
-            done["variants"][variant]["runs"].sort(key=lambda run: plan.seeds.index(run["seed"]))
             if seed == plan.seeds[0]:
-                _write_picture(outcome.pictures, picture(name, variant, Path(path).parent))
-            write_results(section_name(name), {**done, **surroundings()}, path)
+                _write_picture(outcome.pictures, picture(name, variant, path.parent))
+            _add(name, plan, variant, run, path)
             report(f"{name}, {variant}, seed {seed}: {json.dumps(run)}")
     return _section(name, plan, path)
+
+
+def _add(name: str, plan: Plan, variant: str, run: dict, path: Path) -> None:
+    """Put one run into the file, beside those that other processes have added meanwhile."""
+
+    def change(found: dict | None) -> dict:
+        done = _fitting(name, plan, found)
+        runs = [r for r in done["variants"][variant]["runs"] if r["seed"] != run["seed"]]
+        runs = sorted([*runs, run], key=lambda run: plan.seeds.index(run["seed"]))
+        done["variants"][variant]["runs"] = runs
+        return {**done, "models": models_digest(), **surroundings()}
+
+    change_results(section_name(name), change, path)
 
 
 def picture(name: str, variant: str, folder: str | Path = RESULTS.parent) -> Path:
@@ -125,9 +146,10 @@ def picture(name: str, variant: str, folder: str | Path = RESULTS.parent) -> Pat
 
 def _write_picture(x: Tensor, path: Path) -> None:
     """Images x (n, C, H, W) in [-1, 1] side by side, as one small PNG."""
-    image = Image.fromarray(pixels(x, len(x)).numpy())
+    image, data = Image.fromarray(pixels(x, len(x)).numpy()), io.BytesIO()
+    image.quantize(64, dither=Image.Dither.NONE).save(data, "PNG", optimize=True)
     path.parent.mkdir(parents=True, exist_ok=True)
-    image.quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)
+    replace_files(path.parent, {path.name: data.getvalue()})
 
 
 def section_name(name: str) -> str:
@@ -137,15 +159,22 @@ def section_name(name: str) -> str:
 
 def _section(name: str, plan: Plan, path: str | Path) -> dict:
     """The section as it should be, with those runs of the file that still belong to the plan."""
-    base = json.loads(json.dumps(asdict(plan.base)))
     try:
         found = read_results(section_name(name), path)
     except (ValueError, FileNotFoundError):
-        found = {"base": base, "variants": {}}
+        found = None
+    return _fitting(name, plan, found)
+
+
+def _fitting(name: str, plan: Plan, found: dict | None) -> dict:
+    """The section with those runs of ``found`` that still belong to the plan."""
+    base, found = json.loads(json.dumps(asdict(plan.base))), found or {}
+    models = found.get("models", models_digest())  # sections of before they were noted have none
     variants = {}
     for variant, changes in plan.variants.items():
-        old = found["variants"].get(variant, {})
-        same = found["base"] == base and old.get("changes") == list(changes)
+        old = found.get("variants", {}).get(variant, {})
+        same = found.get("base") == base and old.get("changes") == list(changes)
+        same = same and models == models_digest()
         variants[variant] = {"changes": list(changes), "runs": old["runs"] if same else []}
     return {
         "command": f"python -m minildm ablate {name}",

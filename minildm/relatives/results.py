@@ -1,14 +1,14 @@
 """All figures of chapter 1 over seeds: sections "background" and "background-tuning".
 
-Each training is kept in a file as soon as it is done: an interrupted measurement goes on there.
+Each training is kept as soon as it is done (kept.py): an interrupted measurement goes on there.
 """
 
-import json
-import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from time import process_time
 
+from minildm.kept import Kept
 from minildm.machine import surroundings
 from minildm.relatives.comparison import (
     CHOSEN,
@@ -17,6 +17,7 @@ from minildm.relatives.comparison import (
     RADIUS,
     SAMPLES,
     STD,
+    WIDTH,
     candidates,
     chosen,
     cost,
@@ -32,22 +33,23 @@ from minildm.relatives.comparison import (
 
 TUNING_SEEDS = (100, 101)  # never used again
 STEPS = (1, 2, 3, 5, 10, 25, 50)  # of the diffusion model's sampler
-KEPT = Path(tempfile.gettempdir())
 
 
-def tune(seeds: Sequence[int] = TUNING_SEEDS, report=print, kept: Path = KEPT) -> dict:
-    """Every candidate of each model, once per seed: how good it is, and which is chosen."""
-    done, table = _Kept(kept / "minildm-tuning.jsonl"), {}
+def tune(
+    seeds: Sequence[int] = TUNING_SEEDS, report=print, kept: str | Path | None = None
+) -> dict:
+    """Every candidate of each model, once per seed: how good it is, and which is chosen.
+
+    ``kept``: the folder of the runs that are done, None: kept.py's.
+    """
+    done, table = Kept("tuning", None, _settings(), kept), {}
     for name, options in candidates().items():
         for label, candidate in options.items():
-            for seed in seeds:
-                key = f"{name}, {label}, seed {seed}"
-                if key not in done.found:
-                    figures = rounded(judge(samples(run(candidate, seed).model)))
-                    done.add(key, figures)
-                    report(f"{key}: {json.dumps(figures)}")
-            runs = [done.found[f"{name}, {label}, seed {seed}"] for seed in seeds]
-            table.setdefault(name, {})[label] = runs
+            table.setdefault(name, {})[label] = [
+                done.get(f"{name}, {label}, seed {s}", partial(_tried, candidate, s), report)
+                for s in seeds
+            ]
+    done.forget()
     return {
         "command": f"python -m minildm measure background-tuning --seeds {_words(seeds)}",
         "rule": "smallest mean sliced Wasserstein distance",
@@ -62,18 +64,21 @@ def best(rows: dict[str, list[dict]]) -> str:
     return min(rows, key=lambda label: sum(run["distance"] for run in rows[label]))
 
 
-def measure_background(seeds: Sequence[int], report=print, kept: Path = KEPT) -> dict:
-    """The chosen candidate of each model, trained once per seed, with other points each time."""
-    done, models = _Kept(kept / "minildm-background.jsonl"), {}
+def measure_background(
+    seeds: Sequence[int], report=print, kept: str | Path | None = None
+) -> dict:
+    """The chosen candidate of each model, trained once per seed, with other points each time.
+
+    ``kept``: the folder of the runs that are done, None: kept.py's.
+    """
+    done, models = Kept("background", None, [CHOSEN, _settings()], kept), {}
     for name in CHOSEN:
-        for seed in seeds:
-            if f"{name}, seed {seed}" not in done.found:
-                done.add(f"{name}, seed {seed}", measure_one(name, seed))
-                report(f"{name}, seed {seed}: {done.found[f'{name}, seed {seed}']}")
-        models[name] = {
-            "settings": CHOSEN[name],
-            "runs": [{"seed": seed, **done.found[f"{name}, seed {seed}"]} for seed in seeds],
-        }
+        runs = [
+            {"seed": s, **done.get(f"{name}, seed {s}", partial(measure_one, name, s), report)}
+            for s in seeds
+        ]
+        models[name] = {"settings": CHOSEN[name], "runs": runs}
+    done.forget()
     return {
         "command": f"python -m minildm measure background --seeds {_words(seeds)}",
         "data": {"modes": MODES, "radius": RADIUS, "std": STD},
@@ -101,18 +106,17 @@ def measure_one(name: str, seed: int) -> dict:
     return {**figures, "cost": rounded(cost(trained.model), 3)}
 
 
-class _Kept:
-    """Runs that are done, in a file of one line each."""
+def _settings() -> list:
+    """Everything that the figures depend on, but the seed."""
+    tried = {
+        name: {label: repr(candidate.settings) for label, candidate in options.items()}
+        for name, options in candidates().items()
+    }
+    return [MODES, RADIUS, STD, SAMPLES, NOTED, WIDTH, STEPS, tried]
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        self.found = dict(json.loads(line) for line in lines)
 
-    def add(self, key: str, figures: dict) -> None:
-        self.found[key] = figures
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps([key, figures]) + "\n")
+def _tried(candidate, seed: int) -> dict:
+    return rounded(judge(samples(run(candidate, seed).model)))
 
 
 def _words(seeds: Sequence[int]) -> str:

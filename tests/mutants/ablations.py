@@ -10,13 +10,17 @@ LOSSES = "tests/test_losses.py"
 MUTANTS = [
     Mutant(
         0, 'runs of another process are lost', 'ablations/__init__.py',
-        '            done = _section(name, plan, path)  # again: others may have added runs\n',
-        '', (ABLATIONS,),
+        '        done = _fitting(name, plan, found)\n',
+        '        done = _fitting(name, plan, None)\n', (ABLATIONS,),
     ),
     Mutant(
         0, 'old results count for new settings', 'ablations/__init__.py',
-        'same = found["base"] == base and old.get("changes") == list(changes)',
-        'same = found["base"] == base and bool(old)', (ABLATIONS,),
+        'same = found.get("base") == base and old.get("changes") == list(changes)',
+        'same = found.get("base") == base and bool(old)', (ABLATIONS,),
+    ),
+    Mutant(
+        0, 'old results count for other models', 'ablations/__init__.py',
+        'same = same and models == models_digest()', 'same = bool(same)', (ABLATIONS,),
     ),
     Mutant(
         0, 'a finished run is run again', 'ablations/__init__.py',

@@ -296,7 +296,7 @@ MUTANTS = [
         'else kind(text)', 'else text', (SETTINGS,),
     ),
     Mutant(
-        0, '--resume is not passed on', '__main__.py',
+        0, '--resume is not passed on', 'commands.py',
         'out, True, args.resume)', 'out, True, False)', (SETTINGS,),
     ),
     # --- devices ----------------------------------------------------------------------------------

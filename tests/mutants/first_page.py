@@ -76,10 +76,19 @@ MUTANTS = [
         '    if False:', (CHECK,),
     ),
     Mutant(
-        0, 'whole models are to be trained anew where packages are missing',
+        0, 'a model of the reader counts as damaged',
         'environment_check.py',
-        '    if set(wrong.values()) == {UNREAD}:',
-        '    if False:', (CHECK,),
+        "    if set(wrong.values()) - {OTHER}:",
+        '    if wrong:', (CHECK,),
+    ),
+    Mutant(
+        0, 'a model trained over one of the book passes for it', 'situation.py',
+        'if known and all(path.is_file() and digest(path) == known[f] for f, path in here.items()):',
+        'if known:', (CHECK,),
+    ),
+    Mutant(
+        0, 'without torch, the .venv beside is not named', 'environment_check.py',
+        '    if seen.venv:\n', '    if False:\n', (CHECK,),
     ),
     Mutant(
         0, 'a DLL that is missing ends the check', 'situation.py',
@@ -98,8 +107,8 @@ MUTANTS = [
     ),
     Mutant(
         0, 'a damaged checkpoint passes', 'situation.py',
-        '        return "damaged"\n',
-        '        return ""\n', (CHECK,),
+        'return OTHER if whole else "damaged"',
+        'return ""', (CHECK,),
     ),
     Mutant(
         0, 'files at hand count as used memory', 'situation.py',

@@ -4,6 +4,7 @@ from mutants import Mutant
 
 FILM = "tests/test_film.py"
 KNOWN = "tests/test_known_answer.py"
+KEPT = "tests/test_results.py"
 RESULTS = "tests/test_sampling_results.py"
 
 MUTANTS = [
@@ -23,9 +24,12 @@ MUTANTS = [
         'best = max(points, key=lambda point: point["evaluations"])', (RESULTS,),
     ),
     Mutant(
-        0, 'kept runs of other weights are taken', 'sampling_results.py',
-        'self.mark = f"{count} captions, {FOLLOWED} of them for {FINE} steps, weights {weights:.6f}"',
-        'self.mark = f"{count} captions, {FOLLOWED} of them for {FINE} steps"', (RESULTS,),
+        0, 'kept runs of other weights are taken', 'kept.py',
+        'None if model is None else digest(model)', 'None', (KEPT,),
+    ),
+    Mutant(
+        0, 'kept runs of other settings are taken', 'kept.py',
+        'json.dumps([settings, ', 'json.dumps([', (KEPT,),
     ),
     Mutant(
         0, 'the distance is a sum', 'sampling_results.py',

@@ -1,0 +1,379 @@
+"""What each verb of the command line does. __main__.py reads the words, and calls one of these.
+
+At the top only the standard library is imported: help comes at once, and the check starts where
+packages are missing. Each verb imports what it needs. The tables say what there is; a test compares
+them with what is really there (registry.py, ablations/plans.py, download.py, state.py).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+OUTPUTS = Path("outputs")  # in the working directory; git does not look into it
+SAMPLERS = ("ddim", "ddpm", "dpmpp_2m", "heun")
+RESUMES = ("last-good",)
+GUIDANCE = 2.5
+SIDE = 192  # pixels that a small picture is enlarged to, at most, so that it can be looked at
+
+# Times: on two cores of the machine that trained the models of the book, see their metrics.json.
+TRAININGS = {
+    "digits": "a model of handwritten digits, which draws what class is asked; 2 minutes",
+    "shapes": "the text-to-image model of captioned shapes; an hour",
+    "pixels": "the same on pixels instead of latents, for comparison; an hour",
+    "digit-classifier": "the judge of digits; minutes",
+    "shape-reader": "the network whose features the Fréchet distance is measured in; minutes",
+}
+NEXT = {
+    "digits": "sample 3 8 --model",
+    "shapes": 'sample "a large red circle above a small blue star" --model',
+    "pixels": 'sample "a large red circle above a small blue star" --model',
+}
+DATA_SETS = ("mnist", "fashion-mnist", "cifar-10")
+PLANS = {
+    "digits-autoencoder": "What do the pull to N(0, I), the kind of loss and the size of the "
+    "latents matter?",
+    "digits": "What do the scale of the latents, the target, the weights and the optimiser matter?",
+    "autoencoder": "What detail is lost when pictures are compressed by 4, 8 or 16?",
+    "contrastive": "What does a model learn that matches pictures with texts?",
+    "text-to-image": "What are the network's parts, the number of pictures and the text encoder "
+    "good for?",
+    "dit": "What does a transformer do in the place of the UNet, with as many parameters?",
+    "few-steps": "How much of 16 steps can a student learn to do in 8, 4, 2 or 1?",
+    "brightness": "Do samples get as dark and as light as the data, and what does the schedule "
+    "matter?",
+    "flow": "Does flow matching need fewer steps than older schedules, at an equal budget?",
+}
+
+
+# --- train ----------------------------------------------------------------------------------------
+
+
+def train(args: Any) -> None:
+    """Train a model from nothing, by its name.
+
+    It goes to outputs/NAME (or to --out), and what is needed to go on to outputs/NAME/training.
+    When it was stopped, or broke off, --resume goes on. A finished model is never written over, and
+    nothing is written into the book's own data, unless --overwrite says so.
+    """
+    from minildm.accelerator import is_main_process
+    from minildm.registry import RECIPES, check_fit
+    from minildm.settings import override, reseeded
+
+    recipe, out = RECIPES[args.name], place_of(args)
+    config = recipe.config if args.seed is None else reseeded(recipe.config, args.seed)
+    config = override(config, args.set)
+    check_fit(config)
+    check_place(out, bool(args.resume), args.overwrite)
+    out.mkdir(parents=True, exist_ok=True)
+    recipe.train(config, out, True, args.resume)
+    if args.name in NEXT and is_main_process():
+        print(f"next: python -m minildm {NEXT[args.name]} {out}")
+
+
+def place_of(args: Any) -> Path:
+    """The folder that a training writes to."""
+    return OUTPUTS / args.name if args.out is None else args.out
+
+
+def check_place(out: Path, resume: bool, overwrite: bool) -> None:
+    """Raise ValueError where a training must not write, saying how to ask for it by name.
+
+    That is: in the book's own data; over a model, unless this very training is to go on; and where
+    another training has stopped. Nothing is written here.
+    """
+    from minildm.model_file import SHIPPED
+
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out} is a file; --out takes a folder")
+    place = out.resolve()
+    data = SHIPPED.parent
+    if not overwrite and any(p.exists() and data.exists() and p.samefile(data)
+                             for p in (place, *place.parents)):  # fmt: skip
+        raise ValueError(
+            f"{out} lies in the book's own data, which its chapters read. Give another --out, or "
+            "add --overwrite if that is what you want"
+        )
+    begun = checkpoints(out)
+    if begun and not resume:
+        step = int(begun[-1].name.removeprefix("state-"))
+        raise ValueError(
+            f"{out} holds a training at step {step}: go on with --resume, or give another --out"
+        )
+    if (out / "model.safetensors").exists() and not begun and not overwrite:
+        raise ValueError(
+            f"{out} holds a model already. Give another --out, or add --overwrite to write over it"
+        )
+
+
+def checkpoints(out: Path) -> list[Path]:
+    """What trainings have left in a model's folder, the latest last."""
+    found = (out / "training").rglob("state-" + "[0-9]" * 8)
+    return sorted(found, key=lambda place: (place.stat().st_mtime, place.name))
+
+
+def stopped(args: Any, words: list[str]) -> str:
+    """What to say where the reader has stopped a command."""
+    if args.verb != "train":
+        return "stopped"
+    begun = checkpoints(place_of(args))
+    if not begun:
+        return "stopped before the first checkpoint; nothing is kept, begin again"
+    import shlex
+
+    step, stage = int(begun[-1].name.removeprefix("state-")), begun[-1].parent.name
+    said = "" if stage == "training" else f" of the {stage}"
+    again = shlex.join([*words, *["--resume"] * (not args.resume)])
+    return f"stopped at step {step}{said}; go on with: python -m minildm {again}"
+
+
+# --- sample ---------------------------------------------------------------------------------------
+
+
+def sample(args: Any) -> None:
+    """Draw pictures into a PNG file: one row for each text (or class), --count in each row.
+
+    A model of digits takes classes: sample 3 8 --model outputs/digits. With --from a picture is
+    changed (--strength: how much) or, with --mask, drawn anew where the mask is white.
+    """
+    from minildm.images import save_png
+    from minildm.latent import LatentDiffusion
+
+    out = picture_file(args.out)
+    if args.source is None and (args.mask is not None or args.strength is not None):
+        raise ValueError("--mask and --strength change a picture: name it with --from FILE")
+    if args.mask is not None and args.strength is not None:
+        raise ValueError("give --strength or --mask, not both: a mask draws all of its area anew")
+    model = LatentDiffusion.load(args.model)
+    asked = conditions(model, args.prompt)
+    x = _draw(args, model, asked)
+    scale = max(1, SIDE // max(x.shape[2:]))
+    x = x.cpu().repeat_interleave(scale, dim=2).repeat_interleave(scale, dim=3)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_png(x, out, columns=args.count)
+    rows = "; ".join(args.prompt)
+    print(f"{out}: {len(x)} images" + (f"; from top to bottom: {rows}" if rows else ""))
+
+
+def picture_file(path: Path) -> Path:
+    """The file that a picture is written to: ``path``, as a PNG file where it has no suffix."""
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; give the name of a file, such as {path / 'a.png'}")
+    if not path.suffix:
+        path = path.with_name(path.name + ".png")
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"pictures are written as PNG: the file must end in .png; got {path}")
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; give the name of a file")
+    return path
+
+
+def conditions(model: Any, prompts: list[str]) -> list | None:
+    """What to draw, as the model takes it: texts, classes, or None for a model without either."""
+    from minildm.text import TextUNet
+
+    if isinstance(model.network, TextUNet):
+        if not prompts:
+            raise ValueError("say what to draw: sample TEXT; see minildm/captions.py for the words")
+        return list(prompts)
+    classes = model.network.config.classes
+    if not classes:
+        if prompts:
+            raise ValueError(f"this model draws without being asked; leave out {prompts[0]!r}")
+        return None
+    wrong = [p for p in prompts if not (p.isascii() and p.isdigit() and int(p) < classes)]
+    if wrong or not prompts:
+        got = f"; got {wrong[0]!r}" if wrong else ""
+        raise ValueError(f"this model draws classes: say which of 0..{classes - 1}{got}")
+    return [int(p) for p in prompts]
+
+
+def _draw(args: Any, model: Any, asked: list | None) -> Any:
+    """Pictures (rows · count, C, H, W), with a bar."""
+    from tqdm import tqdm
+
+    from minildm import samplers
+
+    each = None if asked is None else [a for a in asked for _ in range(args.count)]
+    count = args.count if each is None else len(each)
+    options = {name: getattr(args, name) for name in ("steps", "guidance", "seed")}
+    if args.negative is not None:
+        if asked is None:
+            raise ValueError("--negative needs a model that is asked for something")
+        options["negative"] = conditions(model, [args.negative]) * count
+    strength = 0.6 if args.strength is None else args.strength
+    steps = args.steps if args.strength is None else max(1, round(strength * args.steps))
+    with tqdm(total=steps, desc="drawing", leave=False, disable=None) as bar:
+        options["sampler"] = _ticking(getattr(samplers, args.sampler), bar)
+        if args.source is None:
+            return model.generate(each, **options, **({"count": count} if each is None else {}))
+        x = _picture(args.source, model).expand(count, -1, -1, -1)
+        if args.mask is None:
+            return model.image_to_image(x, each, strength, **options)
+        mask = (_picture(args.mask, model, "L") > 0).float().expand(count, -1, -1, -1)
+        return model.inpaint(x, mask, each, **options)
+
+
+def _picture(path: Path, model: Any, mode: str | None = None) -> Any:
+    """A picture as the model takes it (1, C, H, W): its middle, in the right size."""
+    import torch
+
+    from minildm.images import to_tensor
+
+    _, channels, *size = model.decode(torch.zeros(1, *model.latent_shape)).shape
+    return to_tensor(path, size, mode or ("L" if channels == 1 else "RGB"))
+
+
+def _ticking(step: Any, bar: Any) -> Any:
+    """A step of a sampler that moves a bar."""
+    import functools
+
+    @functools.wraps(step)
+    def go(*given, **options):
+        bar.update()
+        return step(*given, **options)
+
+    return go
+
+
+# --- cost, download, check ------------------------------------------------------------------------
+
+
+def show_cost(args: Any) -> None:
+    """Print parameters and operations of each part of a model."""
+    from minildm.cost import cost_lines
+    from minildm.latent import LatentDiffusion
+
+    print("\n".join(cost_lines(LatentDiffusion.load(args.model), args.steps)))
+
+
+def fetch(args: Any) -> None:
+    """Fetch a full data set: the only command that uses the network."""
+    from minildm.download import download
+
+    print(f"{args.name}: {download(args.name, args.folder)}")
+
+
+def check(args: Any) -> int:
+    """Check this machine: what is there, what is missing, and what to do; 1 for a problem."""
+    from minildm import environment_check
+
+    return environment_check.main()
+
+
+# --- measure, ablate ------------------------------------------------------------------------------
+
+
+def measure(args: Any) -> None:
+    """Measure a model of the book, and write the figures to a section of a JSON file.
+
+    The file is outputs/results.json (or --out); the book's own is data/results.json. An interrupted
+    measurement goes on where it stopped, if it is one of many parts.
+    """
+    from minildm.results import writable, write_results
+
+    out = writable(args.out)
+    figures = MEASURES[args.name](args.seeds)
+    try:
+        write_results(args.name, figures, out)
+    except Exception:
+        print(json.dumps(figures))  # hours of work: at least on the screen
+        raise
+    print(f"wrote section {args.name!r} of {out}")
+
+
+def ablate(args: Any) -> None:
+    """Run what is missing of a plan: trainings that differ in one thing each.
+
+    Figures go to a section of outputs/results.json (or --out), pictures to the folder ablations
+    beside it. An interrupted plan goes on where it stopped.
+    """
+    from minildm.ablations import run_plan, section_name
+    from minildm.ablations.plans import PLANS as plans
+
+    run_plan(args.name, plans[args.name], args.only, args.out)
+    print(f"section {section_name(args.name)!r} of {args.out} is complete")
+
+
+def measure_digits(seeds: list[int]) -> dict:
+    """the model of chapter 3, trained once per seed and judged"""
+    from minildm import classifier, recipes
+    from minildm.data import digits
+
+    return recipes.measure_digits(classifier.load_classifier(), digits(), seeds)
+
+
+def measure_shipped_digits(seeds: list[int]) -> dict:
+    """the digits model that comes with the book"""
+    from minildm import classifier, recipes
+
+    return recipes.measure_shipped_digits(_book("digits"), classifier.load_classifier(), seeds)
+
+
+def measure_shapes(seeds: list[int]) -> dict:
+    """the text-to-image model: captions, combinations, steps, copies, time"""
+    from minildm.shapes_results import measure_shapes
+
+    return measure_shapes(_book("shapes"), seeds)
+
+
+def measure_pixels(seeds: list[int]) -> dict:
+    """diffusion on latents against diffusion on pixels: accuracy and cost"""
+    from minildm.shapes_results import compare_spaces
+
+    return compare_spaces(seeds=seeds)
+
+
+def measure_samplers(seeds: list[int]) -> dict:
+    """four samplers on the same noise: accuracy against network evaluations"""
+    from minildm.sampling_results import measure_samplers
+
+    return measure_samplers(_book("shapes"), seeds)
+
+
+def measure_editing(seeds: list[int]) -> dict:
+    """inpainting, strength, tilings, interpolation, attributes, restoration"""
+    from minildm.editing_results import measure_editing
+
+    return measure_editing(_book("shapes"), seeds)
+
+
+def measure_guidance(seeds: list[int]) -> dict:
+    """what guidance does to accuracy, variety and colour"""
+    from minildm.guidance_results import measure_guidance
+
+    return measure_guidance(_book("shapes"), seeds)
+
+
+def measure_background(seeds: list[int]) -> dict:
+    """VAE, GAN and diffusion model of chapter 1, trained once per seed (try 0 to 7)"""
+    from minildm.relatives.results import measure_background
+
+    return measure_background(seeds)
+
+
+def tune_background(seeds: list[int]) -> dict:
+    """every setting that was tried for the models of chapter 1 (with seeds 100 and 101)"""
+    from minildm.relatives.results import tune
+
+    return tune(seeds)
+
+
+def _book(name: str) -> Any:
+    from minildm.latent import LatentDiffusion
+
+    return LatentDiffusion.load(name)
+
+
+MEASURES = {
+    "digits": measure_digits,
+    "shipped-digits": measure_shipped_digits,
+    "shapes": measure_shapes,
+    "pixels": measure_pixels,
+    "samplers": measure_samplers,
+    "editing": measure_editing,
+    "guidance": measure_guidance,
+    "background": measure_background,
+    "background-tuning": tune_background,
+}
