@@ -190,13 +190,17 @@ def sums(book: Path | None = None) -> dict[str, str]:
 
 def digest(path: Path) -> str:
     """SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return _sha(path.read_bytes())
 
 
 def models_digest() -> str:
     """One short text for the weights of all models in data/checkpoints, as they are now."""
     files = sorted((BOOK / MODELS).glob("*/model.safetensors"))
-    return hashlib.sha256("".join(map(digest, files)).encode()).hexdigest()[:16]
+    return _sha("".join(map(digest, files)).encode())[:16]
+
+
+def _sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _checkpoint(name: str) -> str:
@@ -210,8 +214,10 @@ def _checkpoint(name: str) -> str:
         return ""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        whole = config["sha256"] == digest(folder / "model.safetensors")
-    except (ValueError, KeyError, TypeError):
+        weights, own = config.pop("sha256"), config.pop("sha256_config")
+        text = json.dumps(config, sort_keys=True).encode()  # as checkpoint.py makes its digest
+        whole = (weights, own) == (digest(folder / "model.safetensors"), _sha(text))
+    except (ValueError, KeyError, TypeError, AttributeError):
         whole = False
     return OTHER if whole else "damaged"
 

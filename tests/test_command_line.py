@@ -151,7 +151,11 @@ def test_wrong_settings_leave_no_folder_behind(trained, tmp_path, capsys):
 
 IMPOSSIBLE = [
     "denoiser.model.channels=3", "denoiser.fit.batch=0", "denoiser.model.width=0",
-    "autoencoder.model.latent_channels=0", "denoiser.fit.device=gpu",
+    "autoencoder.model.latent_channels=0", "denoiser.fit.device=gpu", "denoiser.model.heads=0",
+    "denoiser.model.blocks=-1", "denoiser.model.multipliers=", "denoiser.model.multipliers=1,-2",
+    "denoiser.min_snr=-1", "denoiser.min_snr=nan", "denoiser.fit.lr=inf", "denoiser.fit.ema=2",
+    "denoiser.model.classes=-1", "autoencoder.kl=-1", "autoencoder.kl=nan",
+    "autoencoder.model.width=0", "denoiser.fit.steps=0", "autoencoder.fit.weight_decay=-1",
     "denoiser.parameterization=checks", "denoiser.fit.precision=int8",
 ]  # fmt: skip
 

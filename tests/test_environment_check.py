@@ -141,7 +141,15 @@ def test_a_damaged_checkpoint_and_a_missing_one(copied):
     weights[-1] ^= 1
     (copied / "model.safetensors").write_bytes(weights)
     assert situation._checkpoint("digit_classifier") == "damaged"
-    (copied / "config.json").write_text("{")
+    for config in ("{", "[]", "{}"):
+        (copied / "config.json").write_text(config)
+        assert situation._checkpoint("digit_classifier") == "damaged"
+
+
+def test_an_edited_configuration_is_damage(copied):
+    config = (copied / "config.json").read_text()
+    (copied / "config.json").write_text(config.replace('"width": 24', '"width": 16'))
+    assert config != (copied / "config.json").read_text()
     assert situation._checkpoint("digit_classifier") == "damaged"
 
 
