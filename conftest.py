@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 
 import pytest
-import suite_costs
 from hypothesis import settings
 
 # The same examples every time, and no deadline: a busy machine is no bug.
@@ -29,12 +28,16 @@ def pytest_configure(config: pytest.Config) -> None:
     spec = importlib.util.spec_from_file_location("offline", OFFLINE / "sitecustomize.py")
     spec.loader.exec_module(importlib.util.module_from_spec(spec))
     if config.getoption("times") and not hasattr(config, "workerinput"):
+        import suite_costs  # in tools/, which pytest puts on the path only after this file
+
         config.pluginmanager.register(suite_costs.Times(config.getoption("times") == "write"))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list) -> None:
     """Where workers share the files, those that take long come first."""
     if hasattr(config, "workerinput"):
+        import suite_costs
+
         suite_costs.longest_first(items, suite_costs.known_costs())
 
 
