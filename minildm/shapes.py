@@ -213,10 +213,11 @@ def render(rows: Tensor, places: Tensor) -> Tensor:
     """
     rows, places = checked_rows(rows), inputs.tensor("places", places)
     inside = places.shape == (len(rows), 2, 2) and places.dtype == torch.int64
-    if not inside or places.is_meta or not ((places >= 0) & (places <= SIZE)).all():
+    least = -STAMP // 2  # there an object is just out of sight
+    if not inside or places.is_meta or not ((places >= least) & (places <= SIZE)).all():
         raise ValueError(
-            f"places must be int64 ({len(rows)}, 2, 2), each in 0..{SIZE}; got {places.dtype} "
-            f"{tuple(places.shape)}"
+            f"places must be int64 ({len(rows)}, 2, 2), each in {least}..{SIZE}; got "
+            f"{places.dtype} {tuple(places.shape)}"
         )
     x = palette(BACKGROUNDS)[rows[:, 0]][:, :, None, None]  # (n, 3, 1, 1)
     for i, things in enumerate((rows[:, 2:6], rows[:, 6:])):
