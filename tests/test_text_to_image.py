@@ -8,7 +8,7 @@ from test_text import RED_ABOVE, SHORT
 from test_text import make as make_network
 from torch import nn
 
-from minildm import model_file
+from minildm import places
 from minildm.__main__ import main
 from minildm.autoencoder import Autoencoder, AutoencoderConfig
 from minildm.cost import Cost, cost_lines, costs, flops
@@ -136,7 +136,7 @@ def test_what_prompts_are_refused(model, labelled):
 
 @pytest.fixture
 def shipped(monkeypatch, tmp_path):
-    monkeypatch.setattr(model_file, "SHIPPED", tmp_path)
+    monkeypatch.setattr(places, "SHIPPED", tmp_path)
     return tmp_path
 
 
@@ -145,7 +145,7 @@ def test_a_model_comes_back_bit_for_bit_and_by_its_name(model, shipped):
     expected = model.text_to_image(SHORT, **QUICK)
     for name in ("tiny", shipped / "tiny", str(shipped / "tiny")):
         assert torch.equal(LatentDiffusion.load(name).text_to_image(SHORT, **QUICK), expected)
-    with pytest.raises(FileNotFoundError, match="no folder other.*or one of tiny"):
+    with pytest.raises(FileNotFoundError, match="no folder 'other'.*or one of tiny"):
         LatentDiffusion.load("other")
 
 

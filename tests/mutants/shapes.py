@@ -183,8 +183,8 @@ MUTANTS = [
     ),
     Mutant(
         0, 'a pixel model is loaded as an autoencoder', 'model_file.py',
-        '[config.get("autoencoder_kind", "Autoencoder")]',
-        '["Autoencoder"]', (FOLDING,),
+        'config.get("autoencoder_kind", "Autoencoder")',
+        '"Autoencoder"', (FOLDING,),
     ),
     Mutant(
         0, 'features after the head', 'features.py',
