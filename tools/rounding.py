@@ -53,7 +53,10 @@ SETTINGS = {
 QUICK = ("old", "aten:avx2", "threads:4", "noise:1", "noise:2", "noise:3")
 
 # Right on every machine, and yet red under the noise, because of how the noise is made.
-EXACT: dict[str, str] = {}
+EXACT = {
+    "tests/test_memory.py::test_a_view_keeps_its_whole_storage_once":
+        "counts the bytes that a view keeps alive; the noise puts a copy in the view's place",
+}  # fmt: skip
 
 
 class Outcome(NamedTuple):

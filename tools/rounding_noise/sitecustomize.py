@@ -82,9 +82,7 @@ def nudged(torch, x, salt, units=1, keep_short=True):
     else:
         whole, odd, shift, low = torch.int64, 0x1E3779B97F4A7C15, 62, 0xFFFFFFF
     bits = x.detach().view(whole)
-    mixed = (bits ^ salt) * odd
-    mixed = ((mixed >> (shift // 2)) ^ mixed ^ salt) * odd
-    step = ((mixed >> shift) | 1) * units  # plus or minus
+    step = ((((bits ^ salt) * odd) >> shift) | 1) * units  # plus or minus
     step *= (bits & low) != 0 if keep_short else x.detach().isfinite() & (x.detach() != 0)
     other = (bits + step).view(x.dtype)
     return x + (other - x.detach()) if x.requires_grad else other
