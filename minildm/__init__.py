@@ -31,8 +31,12 @@ The text-to-image model, from pictures to figures:
 What training needs besides:
 
     batches.py, progress.py        samples and settings of a step; records, their file, the bar
+    training_data.py, inputs.py    what is given is looked at, and told from other data
     state.py, randomness.py        checkpoints to go on from, bit for bit
-    accelerator.py, muon.py        devices and processes; the optimiser of long trainings
+    diverged.py, interrupt.py      what stops a training: numbers that are not finite, Ctrl-C
+    lock.py                        one training per folder
+    optimizers.py, muon.py         AdamW, and the optimiser of long trainings
+    accelerator.py                 devices and processes
     settings.py, registry.py       settings from the command line; the trainings by their names
 
 Chapters 5 and 6 look at all this, take it apart, and put it to work:

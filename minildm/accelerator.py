@@ -25,23 +25,34 @@ def accelerated(precision: str, device: str) -> Iterator[Accelerator]:
     finished; and where the processes that were started do not find one another.
     """
     global _running, _settings_are_ours
-    cpu = device == "cpu" or not torch.accelerator.is_available()
-    if cpu and precision == "fp16":
-        raise ValueError("precision 'fp16' needs a GPU; use 'no' or 'bf16'")
+    cpu = check_device(precision, device)
     _forget_other_settings(precision, cpu)
     _settings_are_ours = _settings_are_ours or not AcceleratorState._shared_state
     accelerator = Accelerator(mixed_precision=precision, cpu=cpu)
-    started = int(os.environ.get("WORLD_SIZE", "1"))
-    if accelerator.num_processes != started:
+    if accelerator.num_processes != processes():
         raise ValueError(
-            f"WORLD_SIZE says {started} processes, but this one sees {accelerator.num_processes}; "
-            "start them with torchrun or accelerate launch, which also set RANK and LOCAL_RANK"
+            f"WORLD_SIZE says {processes()} processes, but this one sees "
+            f"{accelerator.num_processes}; start them with torchrun or accelerate "
+            "launch, which also set RANK and LOCAL_RANK"
         )
     _running += 1
     try:
         yield accelerator
     finally:
         _running -= 1
+
+
+def check_device(precision: str, device: str) -> bool:
+    """Whether this will be the CPU. Raises ValueError for fp16 without a GPU."""
+    cpu = device == "cpu" or not torch.accelerator.is_available()
+    if cpu and precision == "fp16":
+        raise ValueError("precision 'fp16' needs a GPU; use 'no' or 'bf16'")
+    return cpu
+
+
+def processes() -> int:
+    """How many processes were started to train together."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def is_main_process() -> bool:

@@ -6,7 +6,7 @@ them", it is shown pictures of nothing, with the same probability for all ten cl
 a wrong order. It never sees a decoded latent.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -17,14 +17,11 @@ from minildm import inputs
 from minildm.batches import set_field, share
 from minildm.checkpoint import load_network
 from minildm.data import LabelledSplit
-from minildm.ema import EMA
-from minildm.fit import Batch, FitConfig, build, collect, fit
-from minildm.inputs import OVERSHOOT
+from minildm.fit import Batch, FitConfig, build
 from minildm.metrics import confident_fraction
-from minildm.places import SHIPPED, book_folder
-from minildm.train import Trained
+from minildm.train import Trained, train_network
 
-HOME = SHIPPED / "digit_classifier"
+HOME = Path(__file__).parents[1] / "data" / "checkpoints" / "digit_classifier"
 CLASSES = 10
 # what a key is used for, beside the uses of fit.py
 TURN, ZOOM, SHIFT_X, SHIFT_Y, SHUFFLE, SPOTS, CONTRAST = range(10, 17)
@@ -74,11 +71,10 @@ class DigitClassifier(nn.Module):
     def probabilities(self, x: Tensor, batch: int = 500) -> Tensor:
         """Class probabilities (n, 10) of images (n, 1, 28, 28) in [-1, 1], clamped to that range.
 
-        Raises ValueError for another shape (32 x 32 images must be cropped first), for NaN, and
-        for what is no picture in [-1, 1]; a decoder's overshoot is allowed.
+        Raises ValueError for another shape: 32 x 32 images must be cropped first.
         """
-        x = inputs.images("x", x, 1, (28, 28), slack=OVERSHOOT)
-        batch = inputs.whole("batch", batch, 1)
+        if x.shape[1:] != (1, 28, 28):
+            raise ValueError(f"x must be (n, 1, 28, 28); got {tuple(x.shape)}")
         self.eval()
         device = next(self.parameters()).device
         parts = [self(part.to(device).clamp(-1, 1)).softmax(1).cpu() for part in x.split(batch)]
@@ -91,7 +87,10 @@ def train_classifier(
     """Cross-entropy on images (n, 1, 28, 28) with labels (n,), and on pictures of nothing.
 
     ``keep``: the options ``folder`` and ``resume`` of ``fit``.
+    Raises ValueError for images and labels that cannot be right, before the first step.
     """
+    x = inputs.images("x", x, 1, (28, 28))
+    labels = inputs.labels("labels", labels, len(x), CLASSES)
     net = build(lambda: DigitClassifier(config.width), config.fit.seed)
 
     def loss(model: nn.Module, batch: Batch) -> tuple[Tensor, None]:
@@ -104,9 +103,8 @@ def train_classifier(
         device = next(model.parameters()).device
         return F.cross_entropy(model(images.to(device)), wanted.to(device), reduction="none"), None
 
-    ema = EMA(net, config.fit.ema)
-    run = fit(net, loss, len(x), config.fit, ema, settings=asdict(config), **keep)
-    return Trained(ema.net, collect(run, config.fit, "classifier", progress))
+    data = {"x": x, "labels": labels}
+    return train_network(net, loss, config, "classifier", progress, {}, data, **keep)
 
 
 def jitter(x: Tensor, batch: Batch) -> Tensor:
@@ -169,10 +167,9 @@ def judge(net: DigitClassifier, split: LabelledSplit) -> dict[str, float]:
     }
 
 
-def load_classifier(folder: str | Path | None = None) -> DigitClassifier:
-    """The classifier in ``folder``; None: the one that comes with the book.
+def load_classifier(folder: str | Path = HOME) -> DigitClassifier:
+    """The classifier in ``folder``; by default the one that comes with the book.
 
     Raises FileNotFoundError if it is missing, CheckpointError if it is damaged.
     """
-    folder = book_folder("digit_classifier") if folder is None else folder
     return load_network(DigitClassifier, folder)

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from minildm.batches import share
+from minildm.diverged import Diverged
 
 
 class EMA:
@@ -25,7 +26,13 @@ class EMA:
 
     @torch.no_grad()
     def update(self, net: nn.Module) -> None:
-        """Move the average towards the weights of ``net``; buffers are copied."""
+        """Move the average towards the weights of ``net``; buffers are copied.
+
+        Raises Diverged, a ValueError, for weights that are not finite, or so large that their
+        squares are not; the average then stays as it was.
+        """
+        if not torch.isfinite(nn.utils.get_total_norm([p.detach() for p in net.parameters()])):
+            raise Diverged("the weights are not finite")
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
         for average, weight in zip(self.net.parameters(), net.parameters(), strict=True):

@@ -8,7 +8,7 @@ on a few hundred thousand drawings of two objects, to read their attributes and 
 numbers are comparable only if the network and the number of pictures are the same.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -18,13 +18,11 @@ from torch import Tensor, nn
 from minildm import inputs
 from minildm.batches import set_field
 from minildm.checkpoint import load_network
-from minildm.ema import EMA
-from minildm.fit import Batch, FitConfig, build, collect, fit
-from minildm.inputs import OVERSHOOT
+from minildm.fit import Batch, FitConfig, build
 from minildm.metrics import frechet_distance
-from minildm.places import SHIPPED, book_folder
+from minildm.model_file import SHIPPED
 from minildm.shapes import ATTRIBUTES, NAMES, Pictures, splits
-from minildm.train import Trained
+from minildm.train import Trained, train_network
 
 HOME = SHIPPED / "shape_reader"
 FEATURES = 64
@@ -85,12 +83,7 @@ class ShapeReader(nn.Module):
 
     @torch.no_grad()
     def features(self, x: Tensor, batch: int = 250) -> Tensor:
-        """The 64 numbers per picture (n, 3, 64, 64) that the attributes are read from: (n, 64).
-
-        Raises ValueError for what is no picture in [-1, 1]; a decoder's overshoot is allowed.
-        """
-        x = inputs.images("x", x, 3, (64, 64), slack=OVERSHOOT)
-        batch = inputs.whole("batch", batch, 1)
+        """The 64 numbers per picture that the attributes are read from: (n, 64)."""
         device = self.head.weight.device
         return torch.cat([self.layers(part.to(device)).cpu() for part in x.split(batch)])
 
@@ -127,9 +120,7 @@ def train_reader(config: ReaderTraining, progress: bool = False, **keep) -> Trai
         parts = zip(logits.split(CHOICES, dim=1), wanted.unbind(1), strict=True)
         return sum(F.cross_entropy(part, row, reduction="none") for part, row in parts), None
 
-    ema = EMA(net, config.fit.ema)
-    run = fit(net, loss, len(pictures), config.fit, ema, settings=asdict(config), **keep)
-    return Trained(ema.net, collect(run, config.fit, "reader", progress))
+    return train_network(net, loss, config, "reader", progress, {}, {"pictures": pictures}, **keep)
 
 
 def held_out(reader: ShapeReader, count: int = 2000) -> dict:
@@ -144,9 +135,9 @@ def held_out(reader: ShapeReader, count: int = 2000) -> dict:
     }
 
 
-def load_reader(folder: str | Path | None = None) -> ShapeReader:
-    """The reader in ``folder``; None: the one that comes with the book.
+def load_reader(folder: str | Path = HOME) -> ShapeReader:
+    """The reader in ``folder``; by default the one that comes with the book.
 
     Raises FileNotFoundError if it is missing, CheckpointError if it is damaged or something else.
     """
-    return load_network(ShapeReader, book_folder("shape_reader") if folder is None else folder)
+    return load_network(ShapeReader, folder)

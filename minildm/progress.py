@@ -55,12 +55,12 @@ class Log:
 
 def summary(log: dict[str, Tensor], step: int, lr: float, seconds: float, rate: float) -> Progress:
     """The record of what a ``Log`` noted."""
-    losses = log["losses"]
+    losses, norms = log["losses"], log.get("norms")  # none: fp16 has skipped all these steps
     by_level = ()
     if "levels" in log:
         place = ((log["levels"] * LEVELS).ceil().long() - 1).clamp(0, LEVELS - 1)
         by_level = tuple(float(losses[place == i].mean()) for i in range(LEVELS))
-    norm = float(log["norms"].mean())
+    norm = math.nan if norms is None else float(norms.mean())
     return Progress(step, float(losses.mean()), lr, by_level, norm, seconds, rate)
 
 
@@ -100,21 +100,29 @@ def to_line(record: Progress) -> str:
 
 
 def read_history(path: str | Path, last: int | None = None) -> list[Progress]:
-    """The records of a file of ``write_history``, up to step ``last``; [] if there is no file.
+    """The records of a file of ``write_history``, up to step ``last``.
 
-    A line that a crash has cut off ends the file. Raises CheckpointError for a line that is no
-    record.
+    A line that a crash has cut off ends the file. Raises FileNotFoundError if there is no file, and
+    CheckpointError, naming file, line and field, for what is no record.
     """
     path, history = Path(path), []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is missing; a training writes it into its folder")
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    except (ValueError, IsADirectoryError, PermissionError) as error:
+        raise CheckpointError(
+            f"{path} is no file of a training's records ({error}); move it out of the way"
+        ) from error
     for i, line in enumerate(lines):
         if not line.endswith("\n"):
             break
         try:
             record = _from_line(line)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise CheckpointError(
-                f"{path}, line {i + 1} is no record of a training: {error!r}"
+                f"{path}, line {i + 1} is no record of a training: {error}; take the line out, or "
+                "put a copy of the file back"
             ) from error
         if last is None or record.step <= last:
             history.append(record)
@@ -122,14 +130,27 @@ def read_history(path: str | Path, last: int | None = None) -> list[Progress]:
 
 
 def _from_line(line: str) -> Progress:
-    values = {name: _number(value) for name, value in json.loads(line).items()}
-    values["by_level"] = tuple(_number(value) for value in values["by_level"])
-    return Progress(**values)
+    values = json.loads(line)
+    if not isinstance(values, dict) or set(values) != set(Progress._fields):
+        raise ValueError(f"its fields must be {', '.join(Progress._fields)}")
+    if type(values["step"]) is not int or values["step"] < 1:
+        raise ValueError(f"step must be a whole number >= 1; got {values['step']!r}")
+    if not isinstance(values["by_level"], list):
+        raise ValueError(f"by_level must be a list; got {values['by_level']!r}")
+    levels = tuple(_number("by_level", value) for value in values.pop("by_level"))
+    return Progress(
+        step=values.pop("step"), by_level=levels,
+        **{name: _number(name, value) for name, value in values.items()},
+    )  # fmt: skip
 
 
 def _known(value):
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _number(value):
-    return math.nan if value is None else value
+def _number(name: str, value):
+    if value is None:
+        return math.nan
+    if type(value) not in (int, float):
+        raise ValueError(f"{name} must be a number; got {value!r}")
+    return value

@@ -53,18 +53,30 @@ class Randomness:
         }
 
     def continue_from(self, state: dict) -> None:
-        """Go on where ``state()`` was. Raises ValueError if the state is of another device."""
-        if (state["device"] is None) != (self._device is None):
+        """Go on where ``state()`` was; ValueError if that is of another device, or damaged."""
+        try:
+            of_cpu = state["device"] is None
+            version, numbers, spare = state["python"]
+            own = {
+                "torch": _from_text(state["torch"]),
+                "device": None if of_cpu else _from_text(state["device"]),
+                "python": (version, tuple(numbers), spare),
+                "numpy": tuple(state["numpy"]),
+            }
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"the random numbers are damaged ({error!r})") from error
+        if of_cpu != (self._device is None):
             raise ValueError(
                 "the random numbers were drawn on another kind of device; train on the same one"
             )
-        version, numbers, spare = state["python"]
-        self._own = {
-            "torch": _from_text(state["torch"]),
-            "device": None if self._device is None else _from_text(state["device"]),
-            "python": (version, tuple(numbers), spare),
-            "numpy": tuple(state["numpy"]),
-        }
+        caller = self._now()
+        try:
+            self._set(own)
+        except (LookupError, TypeError, ValueError, RuntimeError, OverflowError) as error:
+            raise ValueError(f"the random numbers are damaged ({error!r})") from error
+        finally:
+            self._set(caller)
+        self._own = own
 
     def _now(self) -> dict:
         return {

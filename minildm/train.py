@@ -5,28 +5,40 @@
     train_denoiser     predicts v (or eps, z0, flow) from noisy latents
     train_both         the three of them, one after another
 
-The trainings run the loop of fit.py and return the averaged weights. Data is a tensor (n, ..) or
-anything with a length n that gives a tensor for int64 indices: ``x[indices]``. ``keep`` stands for
-the options ``folder``, ``resume`` and ``every_save`` of ``fit``.
+The trainings run the loop of fit.py and return the averaged weights. Data is a tensor (n, ..), or
+lazy: anything with a length n that gives a tensor for int64 indices, ``x[indices]``. All of it is
+looked at before the first step (training_data.py says how), and ValueError names what cannot be
+right. ``keep`` stands for the options ``folder``, ``resume`` and ``every_save`` of ``fit``; a
+training that goes on must have the data and the functions that it began with.
 """
 
-import hashlib
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from minildm import inputs, predict
+from minildm import checks, inputs, predict, training_data
 from minildm.accelerator import is_main_process
 from minildm.autoencoder import Autoencoder, AutoencoderConfig
 from minildm.batches import set_field, share
 from minildm.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from minildm.ema import EMA
-from minildm.fit import DROP, TIME, Batch, FitConfig, Progress, build, collect, fit
+from minildm.fit import (
+    DROP,
+    TIME,
+    Batch,
+    FitConfig,
+    Progress,
+    build,
+    check_run,
+    collect,
+    fit,
+)
 from minildm.losses import (
     diffusion_loss,
     kl_loss,
@@ -34,6 +46,7 @@ from minildm.losses import (
     random_times,
     reconstruction_loss,
 )
+from minildm.state import must_be_new
 from minildm.text import TextUNetConfig, build_network
 from minildm.unet import TrainedWith, UNetConfig
 
@@ -107,23 +120,25 @@ def train_autoencoder(
     ``reconstruction(x_hat, x) -> (B,)``: the squared error, or another loss per image.
     LDM (arXiv 2112.10752), section 3.1, without the adversarial and perceptual terms.
     """
-    few = x if isinstance(x, Tensor) else x[torch.arange(min(len(x), 2000))]
-    if few.min() < -1 or few.max() > 1:
-        raise ValueError(
-            f"x must be in [-1, 1]; got {float(few.min()):.3g}..{float(few.max()):.3g}: use "
-            "2 x - 1 for images in [0, 1]"
-        )
+    x = training_data.pictures("x", x, config.model.image_channels, config.model.factor)
     net = build(lambda: Autoencoder(config.model), config.fit.seed)
+    few = x if isinstance(x, Tensor) else x[torch.arange(min(len(x), 2000))]
     shape = net.latent_shape(few.shape[-2:])
 
     def loss(model: nn.Module, batch: Batch) -> tuple[Tensor, None]:
-        part = x[batch.indices].to(net.scale.device)
+        part = training_data.pictures_of("x", x, batch.indices).to(net.scale.device)
         x_hat, q = model(part, batch.normal(shape).to(part))
         return reconstruction(x_hat, part) + config.kl * kl_loss(q), None
 
-    trained = _train(net, loss, len(x), config, "autoencoder", progress, **keep)
+    about = {"reconstruction": training_data.name_of(reconstruction)}
+    trained = train_network(net, loss, config, "autoencoder", progress, about, {"x": x}, **keep)
     trained.net.measure_scale(few)
     return trained
+
+
+def unchanged(net: nn.Module) -> nn.Module:
+    """The network itself."""
+    return net
 
 
 def train_denoiser(
@@ -132,7 +147,7 @@ def train_denoiser(
     z0: Tensor,
     condition: Tensor | None = None,
     progress: bool = False,
-    prepare: Callable[[nn.Module], nn.Module] = lambda net: net,
+    prepare: Callable[[nn.Module], nn.Module] = unchanged,
     **keep,
 ) -> Trained:
     """Minimise the diffusion loss on scaled latents z0 (n, c, h, w), encoded once by the caller.
@@ -140,19 +155,40 @@ def train_denoiser(
     ``condition``: one entry per sample, of the kind that ``config.model`` names; a share ``drop``
     of each batch sees the null condition instead. The history has the loss by noise level.
     ``prepare(net)``: the network to train, made from the fresh one: given weights, a frozen part.
+    Warns where eps-prediction meets a schedule with almost no signal left at T.
     """
     net = build(lambda: prepare(build_network(config.model)), config.fit.seed)
-    latent_size = tuple(z0[torch.arange(1)].shape[2:])
+    told = getattr(net, "config", None)
+    schedule, z0, condition = _looked_at(told, schedule, z0, condition)
+    latent_size = tuple(training_data.some("z0", z0, torch.arange(1)).shape[2:])
     net.trained_with = TrainedWith(config.parameterization, schedule, latent_size)
-    loss = denoiser_loss(config, schedule, z0, condition)
-    more = {"schedule": _name_of(schedule)}
-    return _train(net, loss, len(z0), config, "denoiser", progress, more, **keep)
+    checks.warn_of_signal_lost(config.parameterization, schedule)
+    about = {
+        "schedule": training_data.describe_schedule(schedule),
+        "prepare": training_data.name_of(prepare),
+    }
+    loss, data = _loss(config, schedule, z0, condition), {"z0": z0, "condition": condition}
+    return train_network(net, loss, config, "denoiser", progress, about, data, **keep)
 
 
 def denoiser_loss(
     config: DenoiserTraining, schedule: Callable, z0: Tensor, condition: Tensor | None
 ) -> Callable[[nn.Module, Batch], tuple[Tensor, Tensor]]:
     """The loss of ``train_denoiser``, as ``fit`` takes it: losses (B,) and levels t / T (B,)."""
+    return _loss(config, *_looked_at(config.model, schedule, z0, condition))
+
+
+def _looked_at(told: Any, schedule: Callable, z0: Any, condition: Any) -> tuple:
+    """(schedule, z0, condition), once they fit to a network whose config is ``told``."""
+    schedule = training_data.schedule(schedule)
+    z0 = training_data.latents("z0", z0, getattr(told, "channels", None))
+    size = training_data.some("z0", z0, torch.arange(1)).shape[2:]
+    return schedule, z0, training_data.condition(told, condition, len(z0), size)
+
+
+def _loss(
+    config: DenoiserTraining, schedule: Callable, z0: Tensor, condition: Tensor | None
+) -> Callable[[nn.Module, Batch], tuple[Tensor, Tensor]]:
     parameterization = getattr(predict, config.parameterization)
     weight = None
     if config.min_snr is not None:
@@ -161,12 +197,15 @@ def denoiser_loss(
     def loss(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         device = next(model.parameters()).device
         t = random_times(schedule, batch.uniform(TIME))
-        clean = z0[batch.indices].to(device)
+        clean = training_data.some("z0", z0, batch.indices).to(device)
+        told = None
+        if condition is not None:
+            told = training_data.some("condition", condition, batch.indices).to(device)
         losses = diffusion_loss(
             lambda z_t, t, c: model(z_t, t, c, batch.uniform(DROP) < config.drop),
             schedule,
             clean,
-            None if condition is None else condition[batch.indices].to(device),
+            told,
             parameterization=parameterization,
             t=t,
             eps=batch.normal(clean.shape[1:]).to(clean),
@@ -183,23 +222,42 @@ def encode_all(
 ) -> Tensor:
     """Scaled mean latents (n, c, h, w) of all images x, on the CPU: what the denoiser learns from.
 
-    ``cache``: a folder that keeps them; it is used again for the same weights and images.
+    ``cache``: a folder that keeps them; it is used again for the same weights and images. Raises
+    ValueError for images as ``train_autoencoder`` does, and for latents that are not finite.
     """
-    device = autoencoder.scale.device
-    made_from = {"n": len(x), "weights": _digest(*autoencoder.state_dict().values())}
-    made_from["images"] = _digest(x[torch.arange(min(len(x), 16))])
-    try:
-        if cache is not None:
-            tensors, kept = load_checkpoint(cache)
-            if kept == made_from:
-                return tensors["z0"]
-    except (FileNotFoundError, CheckpointError):
-        pass  # it can be computed again
-    parts = [x[i].to(device) for i in torch.arange(len(x)).split(batch)]
-    z0 = torch.cat([(autoencoder.encode(p).mean * autoencoder.scale).cpu() for p in parts])
+    batch, settings = inputs.whole("batch", batch, 1), autoencoder.config
+    x = training_data.pictures("x", x, settings.image_channels, settings.factor)
+    if cache is not None:
+        made_from = {
+            "images": training_data.fingerprint(x),
+            "weights": training_data.weights_digest(autoencoder, but=("scale",)),
+            "scale": float(autoencoder.scale),
+        }
+        kept = _kept_latents(Path(cache), made_from)
+        if kept is not None:
+            return kept
+    parts = []
+    for indices in torch.arange(len(x)).split(batch):
+        part = training_data.pictures_of("x", x, indices).to(autoencoder.scale.device)
+        parts.append((autoencoder.encode(part).mean * autoencoder.scale).cpu())
+    z0 = training_data.latents("the latents of x", torch.cat(parts), None)
     if cache is not None and is_main_process():
         save_checkpoint(cache, {"z0": z0}, made_from)
     return z0
+
+
+def _kept_latents(cache: Path, made_from: dict) -> Tensor | None:
+    """What an earlier ``encode_all`` has kept, if it was made from the same."""
+    try:
+        tensors, then = load_checkpoint(cache)
+        same = (
+            then["weights"] == made_from["weights"]
+            and math.isclose(then["scale"], made_from["scale"], rel_tol=1e-5)
+            and not training_data.other_data(then["images"], made_from["images"])
+        )
+        return tensors["z0"] if same else None
+    except (FileNotFoundError, CheckpointError, KeyError, TypeError):
+        return None  # it can be computed again
 
 
 def train_both(
@@ -215,11 +273,16 @@ def train_both(
 ) -> tuple[Trained, Trained]:
     """The autoencoder, then the denoiser on its latents; each in its own part of ``folder``.
 
-    ``every_save(autoencoder, net, step)`` is called while the denoiser learns.
+    ``every_save(autoencoder, net, step)`` is called while the denoiser learns. What the denoiser
+    needs is looked at before the autoencoder is trained.
     """
+    x = training_data.pictures("x", x, first.model.image_channels, first.model.factor)
+    condition = _fit_together(first, second, schedule, x, condition)
     places = {
         name: folder and Path(folder) / name for name in ("autoencoder", "latents", "denoiser")
     }
+    if folder and not resume:
+        must_be_new(places["denoiser"])
     keep = {"folder": places["autoencoder"], "resume": resume}
     autoencoder = train_autoencoder(first, x, progress, **keep)
     z0 = encode_all(autoencoder.net, x, places["latents"])
@@ -228,25 +291,36 @@ def train_both(
     return autoencoder, train_denoiser(second, schedule, z0, condition, progress, **keep)
 
 
-def _train(
-    net: nn.Module, loss: Callable, n: int, config: AutoencoderTraining | DenoiserTraining,
-    name: str, progress: bool, more: dict | None = None, **keep,
+def _fit_together(
+    first: AutoencoderTraining, second: DenoiserTraining, schedule: Callable, x: Any, condition: Any
+) -> Any:
+    """The condition, looked at; ValueError if the second training cannot follow the first."""
+    training_data.schedule(schedule)
+    for config in (first.fit, second.fit):
+        check_run(config, len(x))
+    network, c = second.model, first.model.latent_channels
+    if network.channels != c:
+        raise ValueError(
+            f"the denoiser's network is for latents of {network.channels} channels, but the "
+            f"autoencoder makes {c}: set the channels of the one or the latent_channels of the "
+            "other"
+        )
+    size = training_data.some("x", x, torch.arange(1)).shape[2:]
+    size = [side // first.model.factor for side in size]
+    return training_data.condition(network, condition, len(x), size)
+
+
+def train_network(
+    net: nn.Module, loss: Callable, config: AutoencoderTraining | DenoiserTraining, name: str,
+    progress: bool, about: Mapping, data: Mapping, **keep,
 ) -> Trained:  # fmt: skip
+    """Run ``fit`` with an average, under the settings ``config``: what every training here does.
+
+    ``about``, and the fingerprints of ``data``, must be the same when it goes on.
+    """
+    settings, n = {**asdict(config), **about}, len(next(iter(data.values())))
+    if keep.get("folder") is not None:
+        settings |= {key: training_data.fingerprint(x) for key, x in data.items()}
     ema = EMA(net, config.fit.ema)
-    settings = {**asdict(config), **(more or {})}
     run = fit(net, loss, n, config.fit, ema, settings=settings, **keep)
     return Trained(ema.net, collect(run, config.fit, name, progress))
-
-
-def _name_of(schedule: Callable) -> str:
-    """What tells one schedule from another: its kind, its length and its betas, if it has any."""
-    betas = getattr(schedule, "beta", None)
-    digest = "" if betas is None else f", betas {_digest(betas)[:12]}"
-    return f"{type(schedule).__name__}, T = {schedule.T}{digest}"
-
-
-def _digest(*tensors: Tensor) -> str:
-    digest = hashlib.sha256()
-    for tensor in tensors:
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()

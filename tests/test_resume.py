@@ -189,6 +189,29 @@ def test_two_checkpoints_are_kept_and_rests_are_removed(half):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("kind", ["file", "folder", "link"])
+def test_rests_of_any_kind_are_removed_and_what_a_link_leads_to_is_not(half, whole, tmp_path, kind):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "kept").write_text("")
+    for name in ("state-00000012.part", "state-00000004.part", "metrics.jsonl.part"):
+        if kind == "file":
+            (half / name).write_text("half")
+        elif kind == "folder":
+            (half / name / "in").mkdir(parents=True)
+        else:
+            try:
+                (half / name).symlink_to(other)
+            except OSError:
+                pytest.skip("this system makes no links")
+    train(half)
+    assert sorted(path.name for path in half.iterdir()) == [
+        METRICS, "state-00000008", "state-00000012",
+    ]  # fmt: skip
+    assert differences(whole, half) == []
+    assert (other / "kept").exists()
+
+
 def test_a_full_checkpoint_says_what_it_is(whole):
     config = json.loads((checkpoints(whole)[0] / "config.json").read_text())
     assert config["step"] == 12
@@ -291,8 +314,9 @@ def test_without_a_good_checkpoint_nothing_is_guessed(half):
 def test_a_training_is_not_overwritten(half):
     with pytest.raises(ValueError, match=r"holds a training at step 8.*--resume"):
         train(half, resume=False)
-    with pytest.raises(ValueError, match="resume must be"):
-        train(half, resume="yes")
+    for wrong in ("yes", None, 2, [True]):
+        with pytest.raises(ValueError, match="resume must be"):
+            train(half, resume=wrong)
     assert steps(half) == [8, 4]
 
 
@@ -301,7 +325,11 @@ def test_a_training_is_not_overwritten(half):
     [
         ({"lr": 0.5}, "fit.lr was 0.01 and is 0.5 now"),
         ({"batch": 6, "seed": 4}, "fit.batch was 8 and is 6 now; fit.seed was 3 and is 4 now"),
-        ({"steps": 24}, "fit.steps was 12 and is 24 now"),
+        (
+            {"steps": 24},
+            "fit.steps was 12 and is 24 now. Go on with the same settings, or train in another "
+            "folder; to train longer on purpose, resume with 'longer' (--resume longer)",
+        ),
     ],
 )
 def test_other_settings_are_refused_and_named(half, change, message):
@@ -332,15 +360,88 @@ def test_how_often_to_log_and_save_may_change(half, whole):
     assert [record.step for record in read_history(half / METRICS)] == [3, 6, 10, 12]
 
 
-def test_another_number_of_threads_is_said(half):
-    place = checkpoints(half)[0]
-    tensors, config = load_checkpoint(place)
-    config["build"]["threads"] = 64
+def rewrite(folder, change):
+    """Change the newest checkpoint, as by hand but with right digests."""
+    place = checkpoints(folder)[0]
+    tensors, info = load_checkpoint(place)
+    change(info)
     shutil.rmtree(place)
-    del config["sha256_info"]
-    Keeper(half, {}).save(8, tensors, config)
-    with pytest.warns(UserWarning, match="not bit for bit"):
+    del info["sha256_info"]
+    keeper = Keeper(folder, {})
+    keeper.save(8, tensors, info)
+    keeper.close()
+
+
+@pytest.mark.parametrize(("name", "other"), [("threads", 64), ("cpu", "OTHER"), ("torch", "1.0")])
+def test_another_machine_is_said(half, name, other):
+    rewrite(half, lambda info: info["build"].update({name: other}))
+    with pytest.warns(UserWarning, match=f"{other}.* not bit for bit"):
         train(half)
+
+
+WRONG_FIELDS = {
+    "randomness": ([], [{}], "x"),
+    "logged": ([3], [3, "x"], [9, 1.0]),
+    "seconds": (None, -1.0),
+    "ema_updates": (None, 1.5),
+    "scaler": ("x", {"scale": 2.0}),
+    "settings": (None, []),
+}
+
+
+def test_a_wrong_field_with_a_right_digest_is_named(half, tmp_path):
+    for name, values in WRONG_FIELDS.items():
+        for i, value in enumerate(values):
+            folder = tmp_path / f"{name}-{i}"
+            shutil.copytree(half, folder)
+            rewrite(folder, lambda info, name=name, value=value: info.update({name: value}))
+            with pytest.raises(
+                CheckpointError, match=rf"state-00000008 cannot.*({name}|index|random|load_st)"
+            ):
+                train(folder)
+    rewrite(half, lambda info: info["randomness"][0].update(torch="00"))
+    with pytest.raises(CheckpointError, match="the random numbers are damaged"):
+        train(half)
+
+
+def test_a_state_of_another_format_is_named(half):
+    rewrite(half, lambda info: info.update(format="minildm training state 1"))
+    with pytest.raises(CheckpointError, match="was written by another version of this package"):
+        train(half)
+
+
+# --- longer, on purpose ---------------------------------------------------------------------------
+
+
+def test_a_training_is_made_longer_only_when_that_is_asked_for(whole, tmp_path):
+    """The first 12 steps are as before; the others have the learning rates of 18 steps."""
+    longer = replace(SHORT, steps=18)
+    results = []
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        shutil.copytree(whole, folder)
+        with pytest.raises(CheckpointError, match="fit.steps was 12 and is 18 now"):
+            train(folder, longer)
+        results.append(train(folder, longer, resume="longer"))
+        train(folder, longer, resume="longer")  # the same command again does nothing
+        train(folder, longer)
+        with pytest.raises(CheckpointError, match="fit.steps was 18 and is 12 now"):
+            train(folder, SHORT, resume="longer")
+        assert [r.step for r in read_history(folder / METRICS)] == [3, 6, 9, 12, 15, 18]
+    assert differences(tmp_path / "a", tmp_path / "b") == []  # reproducible
+    before, after = read_history(whole / METRICS), read_history(tmp_path / "a" / METRICS)
+    assert repr(after[:4]) == repr(before)
+    assert [r.lr for r in after[4:]] == [longer.lr_at(14), longer.lr_at(17)]
+    assert after[4].lr > before[3].lr > 0  # the rate has risen again
+    with pytest.raises(CheckpointError, match=r"fit.lr was 0.01 and is 0.02 now"):
+        train(tmp_path / "a", replace(longer, lr=0.02, steps=20), resume="longer")
+
+
+def test_a_training_made_longer_with_a_constant_rate_is_one_that_was_planned_so(tmp_path):
+    constant = replace(SHORT, schedule="constant")
+    train(tmp_path / "a", constant)
+    train(tmp_path / "a", replace(constant, steps=18), resume="longer")
+    train(tmp_path / "b", replace(constant, steps=18))
+    assert differences(tmp_path / "a", tmp_path / "b") == []
 
 
 # --- metrics --------------------------------------------------------------------------------------
@@ -377,6 +478,45 @@ def test_history_on_disk_and_back(tmp_path):
     assert (second["loss"], second["grad_norm"]) == (None, None)
     assert repr(read_history(path)) == repr(history)
     assert repr(read_history(path, last=1)) == repr(history[:1])
-    path.write_text('{"other": 1}\n')
-    with pytest.raises(CheckpointError, match=r"log.jsonl, line 1"):
+    with pytest.raises(FileNotFoundError, match="nowhere is missing"):
+        read_history(tmp_path / "nowhere")
+
+
+def line(**changes):
+    record = Progress(1, 0.5, 0.1, (1.0,), 3.0, 2.0, 8.0)._asdict() | changes
+    return json.dumps({name: value for name, value in record.items() if value != "missing"}) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"other": 1}\n', "its fields must be step, loss"),
+        (line(step="3"), "step must be a whole number >= 1; got '3'"),
+        (line(step=2.5), "step must be a whole number"),
+        (line(step=0), "step must be a whole number"),
+        (line(loss="low"), "loss must be a number; got 'low'"),
+        (line(by_level=3), "by_level must be a list; got 3"),
+        (line(by_level=["x"]), "by_level must be a number; got 'x'"),
+        (line(seconds="missing"), "its fields must be"),
+        (line(more=1), "its fields must be"),
+        ("[" * 100_000 + "\n", "recursion"),
+        ("\n", "Expecting value"),
+        ("3\n", "its fields must be"),
+    ],
+)
+def test_a_wrong_line_of_the_metrics_is_named(tmp_path, text, message):
+    path = tmp_path / "log.jsonl"
+    path.write_text(line() + text)
+    with pytest.raises(CheckpointError, match=f"log.jsonl, line 2 is no record.*{message}"):
         read_history(path)
+
+
+def test_metrics_that_are_no_text_or_no_file_are_named(half):
+    path = half / METRICS
+    path.write_bytes(b"\xff\xfe\n")
+    with pytest.raises(CheckpointError, match="metrics.jsonl is no file of a training's records"):
+        train(half)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(CheckpointError, match="metrics.jsonl is no file of a training's records"):
+        train(half)

@@ -15,7 +15,7 @@ from minildm.checkpoint import CheckpointError
 from minildm.classifier import ClassifierConfig
 from minildm.ema import EMA
 from minildm.features import ReaderTraining
-from minildm.fit import Batch, FitConfig, batch_indices, build, fit
+from minildm.fit import DROP, Batch, FitConfig, batch_indices, build, fit
 from minildm.noise import keyed_normal, keyed_uniform, mix
 from minildm.schedule import DiscreteSchedule, cosine_betas, linear_betas
 from minildm.train import (
@@ -151,6 +151,7 @@ def test_fit_learns_and_reports_means():
     assert first.loss == pytest.approx(torch.cat(seen[:2]).mean().item())
     assert third.loss == pytest.approx(torch.cat(seen[4:]).mean().item())
     assert second.by_level == ()
+    assert [r.lr for r in (first, second, third)] == [quick().lr_at(step) for step in (1, 3, 5)]
 
 
 def test_two_runs_are_equal_and_seeds_differ():
@@ -191,6 +192,24 @@ def test_a_step_is_taken_with_its_own_learning_rate():
     list(fit(net, loss, 4, config))
     moved = (net.weight - before).abs()
     torch.testing.assert_close(moved, torch.full_like(moved, config.lr_at(0)), rtol=1e-3, atol=0)
+
+
+def test_the_second_step_is_adams_with_both_its_memories():
+    """By hand: m = 0.9 m + 0.1 g, v = 0.99 v + 0.01 g², each divided by 1 - beta^k."""
+    net = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(net.weight)
+    gradients = (1.0, -0.25, 0.5)
+    config = quick(steps=3, warmup=0, lr=0.1, weight_decay=0.0, clip=10.0, schedule="constant")
+
+    def loss(model, batch):
+        return gradients[batch.step] * model(torch.ones(4, 1))[:, 0], None
+
+    list(fit(net, loss, 4, config))
+    weight = m = v = 0.0
+    for k, g in enumerate(gradients, start=1):
+        m, v = 0.9 * m + 0.1 * g, 0.99 * v + 0.01 * g * g
+        weight -= 0.1 * (m / (1 - 0.9**k)) / math.sqrt(v / (1 - 0.99**k))
+    assert net.weight.item() == pytest.approx(weight, rel=1e-5)
 
 
 def test_gradients_are_clipped(monkeypatch):
@@ -402,11 +421,12 @@ def test_the_denoiser_sees_one_based_times_keyed_noise_and_dropped_conditions(mo
     assert abs(drops.double().mean() - 0.25) < 4 * math.sqrt(0.25 * 0.75 / n)
     for step in (0, 17):
         batch = Batch(7, step, batch_indices(256, 64, step, 7))
-        z_t, t, condition, _ = calls[step]
+        z_t, t, condition, drop = calls[step]
         signal, noise = (c.float()[:, None, None, None] for c in SCHEDULE(t))
         expected = signal * z0[batch.indices] + noise * batch.normal((1, 3, 3))
         torch.testing.assert_close(z_t, expected)
         assert torch.equal(condition, labels[batch.indices])
+        assert torch.equal(drop, batch.uniform(DROP) < 0.25)  # of its own, not that of the times
 
 
 @torch.no_grad()

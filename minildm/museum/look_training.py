@@ -45,7 +45,8 @@ def some_see_nothing(package: Package) -> None:
             seen.append(drop)
             return z_t
 
-    config = package.train.DenoiserTraining(drop=0.25)
+    model = package.unet.UNetConfig(channels=2, classes=1)
+    config = package.train.DenoiserTraining(model, drop=0.25)
     z0, labels = torch.zeros(2000, 2), torch.zeros(2000, dtype=torch.int64)
     loss = package.train.denoiser_loss(config, scene.linear(package), z0, labels)
     loss(Spy(1, 1), package.batches.Batch(0, 0, torch.arange(2000)))

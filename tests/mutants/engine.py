@@ -71,11 +71,11 @@ MUTANTS = [
     ),
     Mutant(
         28, 'resume without the optimiser', 'fit.py',
-        '        _restore_optimizer(self.optimizer, _under("optimizer.", tensors))\n',
+        '        restore_optimizer(self.optimizer, _under("optimizer.", tensors))\n',
         '', (RESUME,),
     ),
     Mutant(
-        28, 'resume without the count of the optimiser', 'fit.py',
+        28, 'resume without the count of the optimiser', 'optimizers.py',
         'state.setdefault(int(index), {})[kind] = value',
         'state.setdefault(int(index), {})[kind] = torch.ones_like(value) if kind == "step" else value', (RESUME,),
     ),
@@ -101,8 +101,8 @@ MUTANTS = [
     ),
     Mutant(
         28, 'resume with lines twice in the metrics', 'state.py',
-        'history = read_history(self.folder / METRICS, step)',
-        'history = read_history(self.folder / METRICS)', (RESUME,),
+        'history = read_history(metrics, step) if',
+        'history = read_history(metrics) if', (RESUME,),
     ),
     Mutant(
         28, 'the random numbers of the caller are those of the training', 'randomness.py',
@@ -117,8 +117,7 @@ MUTANTS = [
     # --- writing ----------------------------------------------------------------------------------
     Mutant(
         0, 'a checkpoint is written under its own name', 'state.py',
-        '        part = place.with_name(place.name + ".part")\n        shutil.rmtree(part, ignore_errors=True)',
-        '        part = place', (RESUME,),
+        'part = place.with_name(place.name + ".part")', 'part = place', (RESUME,),
     ),
     Mutant(
         0, 'a file is written in its place', 'checkpoint.py',
@@ -127,8 +126,8 @@ MUTANTS = [
     ),
     Mutant(
         0, 'the checkpoint before is removed first', 'state.py',
-        '        save_checkpoint(part, tensors, {**info,',
-        '        [shutil.rmtree(old) for old in checkpoints(self.folder)]\n        save_checkpoint(part, tensors, {**info,', (RESUME,),
+        '            save_checkpoint(part, tensors, {**info,',
+        '            [remove(old) for old in checkpoints(self.folder)]\n            save_checkpoint(part, tensors, {**info,', (RESUME,),
     ),
     Mutant(
         0, 'one checkpoint is kept only', 'state.py',
@@ -140,8 +139,7 @@ MUTANTS = [
     ),
     Mutant(
         0, 'an old checkpoint is removed under its name', 'state.py',
-        'part = old.rename(old.with_name(old.name + ".part"))',
-        'part = old', (RESUME,),
+        'remove(old.rename(part))', 'remove(old)', (RESUME,),
     ),
     # --- reading ----------------------------------------------------------------------------------
     Mutant(
@@ -173,12 +171,12 @@ MUTANTS = [
     ),
     Mutant(
         0, 'any checkpoint is taken for a training', 'state.py',
-        'if digest is None or info.get("format") != FORMAT or info.get("step") != _step(place):',
+        'if digest is None or form != FORMAT or info.get("step") != _step(place):',
         'if False:', (RESUME,),
     ),
     Mutant(
         0, 'damaged checkpoints are passed over in silence', 'state.py',
-        'if resume is True:\n                raise', 'if resume is None:\n                raise', (RESUME,),
+        'if resume != LAST_GOOD:', 'if resume is None:', (RESUME,),
     ),
     Mutant(
         0, 'refused checkpoints are deleted', 'state.py',
@@ -187,11 +185,11 @@ MUTANTS = [
     ),
     Mutant(
         0, 'other settings are not noticed', 'state.py',
-        'if then.get(name) != now.get(name)', 'if False', (RESUME, TRAIN),
+        'if other_data(then.get(name), now.get(name))', 'if False', (RESUME, TRAIN),
     ),
     Mutant(
         0, 'a training is overwritten', 'state.py',
-        'if not resume:\n                raise', 'if resume is None:\n                raise', (RESUME,),
+        '        if not resume:\n            must_be_new(self.folder)\n', '', (RESUME,),
     ),
     Mutant(
         0, 'a cut line of the metrics stops the training', 'progress.py',
@@ -199,7 +197,7 @@ MUTANTS = [
     ),
     Mutant(
         0, 'latents of other weights are used', 'train.py',
-        'if kept == made_from:', 'if kept["n"] == made_from["n"]:', (TRAIN,),
+        'then["weights"] == made_from["weights"]', 'then', (TRAIN,),
     ),
     # --- accumulation, several processes ----------------------------------------------------------
     Mutant(
@@ -271,8 +269,8 @@ MUTANTS = [
     ),
     Mutant(
         0, 'the gradient norm is that after clipping', 'fit.py',
-        'self.log.norms.append(norm.detach().reshape(1))',
-        'self.log.norms.append(norm.detach().clamp(max=self.config.clip).reshape(1))', (TRAIN,),
+        'self.log.norms.append(norm.reshape(1))',
+        'self.log.norms.append(norm.clamp(max=self.config.clip).reshape(1))', (TRAIN,),
     ),
     Mutant(
         0, 'the time of the caller counts', 'fit.py',
@@ -281,7 +279,7 @@ MUTANTS = [
     ),
     Mutant(
         0, 'samples per second count steps', 'fit.py',
-        '(self.step - step) * self.config.batch / (', '(self.step - step) / (', (TRAIN,),
+        '(self.step - step) * self.config.batch / max(', '(self.step - step) / max(', (TRAIN,),
     ),
     Mutant(
         0, 'learning rate of the step after', 'fit.py',
