@@ -12,6 +12,7 @@ VENV        ?= .venv
 CONSTRAINTS ?= constraints.txt
 LAB_ARGS    ?=
 PYTEST_ARGS ?=
+ROUNDING_ARGS ?=
 CHAPTER     ?=
 KEEP        ?=
 
@@ -32,7 +33,7 @@ TESTS    := $(VENV)/.installed-tests-$(SET)
 BROWSER  := $(VENV)/.installed-browser-$(SET)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test book pages lint mutants mutants-changed browser-test
+.PHONY: help lab test book pages lint mutants mutants-changed rounding browser-test
 
 help:
 	@echo "make lab           open the book in JupyterLab"
@@ -42,6 +43,7 @@ help:
 	@echo "make lint          check the style of the code"
 	@echo "make mutants       plant known faults, and see each one caught (mutants-changed: those"
 	@echo "                   in what a day's changes touched, and a part of the others)"
+	@echo "make rounding      run all as other processors would round (hours; ROUNDING_ARGS=--quick)"
 	@echo "make browser-test  open and run a chapter in a real browser (needs Chromium)"
 
 $(PY):
@@ -88,6 +90,9 @@ mutants: $(TESTS)
 
 mutants-changed: $(TESTS)
 	$(PY) tools/mutants.py --changed
+
+rounding: $(TESTS)
+	$(PY) tools/rounding.py $(ROUNDING_ARGS)
 
 browser-test: $(BROWSER)
 	$(PY) -m pytest tests/browser $(PYTEST_ARGS)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from minildm import inputs
 from minildm.judge import Verdict
 from minildm.shapes import NAMES, Pictures
 
@@ -63,8 +64,9 @@ def lower_bound(hits: int, tries: int) -> float:
 
     Wilson 1927, J. Am. Stat. Assoc. 22, p. 209: the p at which hits lie z = 1.645 standard
     deviations sqrt(p (1 - p) / n) above p.
-    Raises ValueError unless 0 <= hits <= tries and tries >= 1.
+    Raises ValueError unless both are whole numbers, 0 <= hits <= tries and tries >= 1.
     """
+    hits, tries = inputs.whole("hits", hits), inputs.whole("tries", tries)
     if not 0 <= hits <= tries or tries < 1:
         raise ValueError(f"need 0 <= hits <= tries, tries >= 1; got {hits} of {tries}")
     share, z2 = hits / tries, ONE_SIDED_95**2
@@ -76,7 +78,10 @@ def memorised(verdict: Verdict, training: Pictures) -> float:
     """Share of accepted pictures whose attributes *and* places are those of a training picture.
 
     Scenes stand on the pixel grid, so this is exact: no threshold on a distance is needed.
+    Raises ValueError where there is no picture.
     """
+    if len(verdict.rows) == 0:
+        raise ValueError("verdict is of no picture; a share of nothing is no number")
     known = _keys(training.rows, training.places)
     found = _keys(verdict.rows, verdict.places)
     return float((torch.isin(found, known) & verdict.accepted).double().mean())
@@ -93,8 +98,12 @@ def _keys(rows: Tensor, places: Tensor) -> Tensor:
 def nearest(x: Tensor, data: Pictures | Tensor, batch: int = 500) -> tuple[Tensor, Tensor]:
     """(distance, index) of each picture's nearest neighbour in ``data``, both (n,).
 
-    The distance is the root mean square over pixels of pictures (n, 3, 64, 64).
+    The distance is the root mean square over pixels of pictures (n, C, H, W), alike in both.
+    Raises ValueError for NaN, for no pictures, and for pictures of different sizes.
     """
+    x, batch = inputs.images("x", x, slack=inputs.OVERSHOOT), inputs.whole("batch", batch, 1)
+    if len(data) == 0 or data[torch.arange(1)].shape[1:] != x.shape[1:]:
+        raise ValueError(f"data must be pictures of the same size as x: {tuple(x.shape[1:])}")
     flat = x.flatten(1)  # (n, C·H·W)
     best = torch.full((len(x),), math.inf)
     index = torch.zeros(len(x), dtype=torch.int64)

@@ -5,6 +5,7 @@ them, so that no convolution runs at full resolution: on a CPU that is what make
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -129,25 +130,38 @@ class Autoencoder(nn.Module):
 
         Raises ValueError unless x is (B, C, H, W) with H and W multiples of ``factor``.
         """
-        self.check_images(x)
+        x = self.check_images(x)
         mean, log_var = self.encoder(x).chunk(2, dim=1)  # (B, 2c, h, w) -> 2 x (B, c, h, w)
         return Gaussian(mean, log_var.clamp(-20, 10).exp())
 
-    def check_images(self, x: Tensor) -> None:
-        """Raise ValueError unless x is (B, C, H, W) with H and W multiples of ``factor``."""
-        cfg = self.config
-        if x.dim() != 4 or x.shape[1] != cfg.image_channels:
+    def check_images(self, x: Tensor) -> Tensor:
+        """x in the dtype of the weights; its values are looked at where they come in, not here.
+
+        Raises ValueError unless x is real, (B, C, H, W), with H and W multiples of ``factor``.
+        """
+        cfg, x = self.config, inputs.tensor("x", x)
+        if x.dim() != 4 or x.shape[1] != cfg.image_channels or 0 in x.shape:
             raise ValueError(f"x must be (B, {cfg.image_channels}, H, W); got {tuple(x.shape)}")
         if x.shape[2] % cfg.factor or x.shape[3] % cfg.factor:
             raise ValueError(
                 f"height and width must be multiples of factor = {cfg.factor}; got "
                 f"{tuple(x.shape)}: pad the images"
             )
+        return _real("x", x).to(self.scale.dtype)
 
-    def latent_shape(self, size: tuple[int, int]) -> tuple[int, int, int]:
-        """(c, h, w) of the latents of images of size (H, W)."""
-        H, W = size
-        return self.config.latent_channels, H // self.config.factor, W // self.config.factor
+    def latent_shape(self, size: Sequence[int]) -> tuple[int, int, int]:
+        """(c, h, w) of the latents of images of size (H, W); ValueError as ``latent_size``."""
+        return self.config.latent_channels, *self.latent_size(size)
+
+    def latent_size(self, size: Sequence[int]) -> tuple[int, int]:
+        """(h, w) of the latents of images of size (H, W).
+
+        Raises ValueError unless both are multiples of ``factor``.
+        """
+        pair, factor = inputs.whole_tuple("size", size, 1), self.config.factor
+        if len(pair) != 2 or pair[0] % factor or pair[1] % factor:
+            raise ValueError(f"size must be (H, W), multiples of factor = {factor}; got {pair}")
+        return pair[0] // factor, pair[1] // factor
 
     def forward(self, x: Tensor, eps: Tensor) -> tuple[Tensor, Gaussian]:
         """What training needs in one call: (x_hat, q), x_hat decoded from q.sample(eps)."""
@@ -156,11 +170,12 @@ class Autoencoder(nn.Module):
 
     def decode(self, z: Tensor) -> Tensor:
         """z (B, c, h, w), unscaled -> x_hat (B, C, H, W); may leave [-1, 1] a little."""
-        if z.dim() != 4 or z.shape[1] != self.config.latent_channels:
+        z = inputs.tensor("z", z)
+        if z.dim() != 4 or z.shape[1] != self.config.latent_channels or 0 in z.shape:
             raise ValueError(
                 f"z must be (B, {self.config.latent_channels}, h, w); got {tuple(z.shape)}"
             )
-        return self.decoder(z)
+        return self.decoder(_real("z", z).to(self.scale.dtype))
 
     @torch.no_grad()
     def measure_scale(self, x: Tensor, batch: int = 500) -> float:
@@ -168,7 +183,7 @@ class Autoencoder(nn.Module):
 
         Stable Diffusion's 0.18215 is this number for its autoencoder (arXiv 2112.10752, app. G).
         """
-        device = self.scale.device
+        device, batch = self.scale.device, inputs.whole("batch", batch, 1)
         means = torch.cat([self.encode(part.to(device)).mean for part in x.split(batch)])
         std = float(means.double().std())
         if not 0 < std < math.inf:
@@ -177,3 +192,10 @@ class Autoencoder(nn.Module):
             )
         self.scale.fill_(1 / std)
         return 1 / std
+
+
+def _real(name: str, x: Tensor) -> Tensor:
+    if not x.is_floating_point():
+        hint = f": use {name} / 127.5 - 1" if x.dtype == torch.uint8 else ": use .float()"
+        raise ValueError(f"{name} must be real numbers; got {x.dtype}{hint}")
+    return x

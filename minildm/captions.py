@@ -20,7 +20,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from minildm.shapes import ATTRIBUTES, NAMES, RELATIONS, THING, Scene, Thing, to_rows
+from minildm import checks, inputs
+from minildm.shapes import (
+    ATTRIBUTES,
+    NAMES,
+    RELATIONS,
+    THING,
+    Scene,
+    Thing,
+    checked_rows,
+    to_rows,
+)
 
 MIRRORED = {"left of": "right of", "above": "below"}  # the same relation, read from the other side
 OPTIONAL = ("size 1", "fill 1", "size 2", "fill 2", "background")  # what a caption may leave out
@@ -79,8 +89,11 @@ def caption_tokens(rows: Tensor, u: Tensor) -> Tensor:
     One uniform number u in [0, 1) chooses among all wordings of a scene: mirrored with probability
     ``TURNED``; of each kind, a share ``SHORTENED`` drops every one of ``OPTIONAL`` with probability
     1/2, the others are full captions.
+    Raises ValueError for rows that are no scenes, or u outside [0, 1).
     """
-    u = u.double()
+    u = checks.uniform("u", u).double()
+    if u.shape != (len(rows),):
+        raise ValueError(f"u must be ({len(rows)},), one for each row; got {tuple(u.shape)}")
     mirrored = u < TURNED
     # uniform again, and independent of mirrored
     rest = torch.where(mirrored, u / TURNED, (u - TURNED) / (1 - TURNED))
@@ -90,10 +103,16 @@ def caption_tokens(rows: Tensor, u: Tensor) -> Tensor:
 
 
 def wording(rows: Tensor, mirrored: Tensor, keep: Tensor | None = None) -> Tensor:
-    """``captions`` as token numbers: int64 (n, LENGTH), filled up with PAD."""
+    """``captions`` as token numbers: int64 (n, LENGTH), filled up with PAD.
+
+    Raises ValueError for rows that are no scenes, and for other choices than bool (n,), (n, 5).
+    """
+    rows = checked_rows(rows)
     n = len(rows)
     if keep is None:
         keep = torch.ones(n, len(OPTIONAL), dtype=torch.bool, device=rows.device)
+    mirrored = _choices("mirrored", mirrored, (n,))
+    keep = _choices("keep", keep, (n, len(OPTIONAL)))
     swap = mirrored[:, None]
     # Each attribute's token, in the order in which it is said.
     said = torch.stack([_tokens(i)[rows[:, i]] for i in range(2, 10)], dim=1)  # (n, 8)
@@ -119,6 +138,16 @@ def wording(rows: Tensor, mirrored: Tensor, keep: Tensor | None = None) -> Tenso
     place = torch.where(spoken, spoken.cumsum(1) - 1, LENGTH)  # (n, LENGTH)
     closed = tokens.new_full((n, LENGTH + 1), PAD).scatter_(1, place, tokens)
     return closed[:, :LENGTH]
+
+
+def _choices(name: str, values: Tensor, shape: tuple[int, ...]) -> Tensor:
+    values = inputs.tensor(name, values)
+    if values.dtype != torch.bool or values.shape != shape or values.is_meta:
+        raise ValueError(
+            f"{name} must be bool {shape}; got {values.dtype} {tuple(values.shape)}"
+            f"{' without values (meta)' if values.is_meta else ''}"
+        )
+    return values
 
 
 def _tokens(attribute: int) -> Tensor:
@@ -159,6 +188,8 @@ def read(text: str) -> Request:
 
 def split(text: str) -> list[str]:
     """The words of a text, in lower case. ValueError for a word that the grammar does not have."""
+    if not isinstance(text, str):
+        raise ValueError(f"a text is a string; got {text!r}")
     words = text.lower().strip(" .\n\t").split()
     for word in words:
         if word not in WORDS:
@@ -219,7 +250,13 @@ def matches(scene: Scene, request: Request) -> bool:
 
 
 def agree(rows: Tensor, wanted: Tensor) -> Tensor:
-    """Attribute by attribute: scene rows (n, 10), ``request_rows`` (n, 10) -> bool (n, 10)."""
+    """Attribute by attribute: scene rows (n, 10), ``request_rows`` (n, 10) -> bool (n, 10).
+
+    One row is compared with all. Raises ValueError for rows that are none.
+    """
+    rows, wanted = checked_rows(rows), checked_rows(wanted, "wanted", least=-1)
+    if len(rows) != len(wanted) and 1 not in (len(rows), len(wanted)):
+        raise ValueError(f"rows and wanted are as many; got {len(rows)} and {len(wanted)}")
     return (rows == wanted) | (wanted < 0)
 
 
@@ -231,6 +268,8 @@ def request_rows(requests: list[Request]) -> Tensor:
     rows = []
     for r in requests:
         values = (r.background, r.relation, *r.first, *r.second)
+        if len(values) != len(NAMES):
+            raise ValueError(f"a request has {', '.join(NAMES)}; got {values}")
         for value, name, known in zip(values, NAMES, ATTRIBUTES, strict=True):
             if value is not None and value not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}; got {value!r}")

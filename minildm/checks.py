@@ -235,10 +235,13 @@ def covariance(name: str, covs: Tensor, tolerance: float = 1e-8) -> None:
     """Raise ValueError unless (.., d, d) is symmetric without a negative variance."""
     scale = covs.abs().amax(dim=(-2, -1), keepdim=True)
     if ((covs - covs.mT).abs() > tolerance * scale).any():
-        raise ValueError(f"{name} must be symmetric; got {covs.tolist()}")
+        worst = float((covs - covs.mT).abs().max())
+        raise ValueError(f"{name} must be symmetric; it differs from its transpose by {worst:.3g}")
     smallest = torch.linalg.eigvalsh(covs)[..., 0]
     if (smallest < -tolerance * scale[..., 0, 0]).any():
-        raise ValueError(f"{name} has a negative variance: eigenvalue {float(smallest.min()):.3g}")
+        raise ValueError(
+            f"{name} has a negative variance: eigenvalue {float(smallest.min()):.3g}"
+        )
 
 
 def uniform(name: str, u) -> Tensor:
@@ -251,11 +254,11 @@ def uniform(name: str, u) -> Tensor:
     return u
 
 
-def points(z_t: Tensor, d: int) -> None:
+def points(z_t: Tensor, d: int, name: str = "z_t") -> None:
     """Raise ValueError unless ``z_t`` is finite and (B, d)."""
-    finite("z_t", z_t)
-    if z_t.dim() != 2 or z_t.shape[1] != d:
-        raise ValueError(f"z_t must have shape (B, {d}) here; got {tuple(z_t.shape)}")
+    finite(name, z_t)
+    if z_t.dim() != 2 or z_t.shape[1] != d or d == 0:
+        raise ValueError(f"{name} must have shape (B, {d or 'd'}) here; got {tuple(z_t.shape)}")
 
 
 def batch(coefficient: Tensor, like: Tensor) -> None:

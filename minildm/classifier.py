@@ -18,10 +18,12 @@ from minildm.batches import set_field, share
 from minildm.checkpoint import load_network
 from minildm.data import LabelledSplit
 from minildm.fit import Batch, FitConfig, build
+from minildm.inputs import OVERSHOOT
 from minildm.metrics import confident_fraction
+from minildm.places import SHIPPED, book_folder
 from minildm.train import Trained, train_network
 
-HOME = Path(__file__).parents[1] / "data" / "checkpoints" / "digit_classifier"
+HOME = SHIPPED / "digit_classifier"
 CLASSES = 10
 # what a key is used for, beside the uses of fit.py
 TURN, ZOOM, SHIFT_X, SHIFT_Y, SHUFFLE, SPOTS, CONTRAST = range(10, 17)
@@ -71,10 +73,11 @@ class DigitClassifier(nn.Module):
     def probabilities(self, x: Tensor, batch: int = 500) -> Tensor:
         """Class probabilities (n, 10) of images (n, 1, 28, 28) in [-1, 1], clamped to that range.
 
-        Raises ValueError for another shape: 32 x 32 images must be cropped first.
+        Raises ValueError for another shape (32 x 32 images must be cropped first), for NaN, and
+        for what is no picture in [-1, 1]; a decoder's overshoot is allowed.
         """
-        if x.shape[1:] != (1, 28, 28):
-            raise ValueError(f"x must be (n, 1, 28, 28); got {tuple(x.shape)}")
+        x = inputs.images("x", x, 1, (28, 28), slack=OVERSHOOT)
+        batch = inputs.whole("batch", batch, 1)
         self.eval()
         device = next(self.parameters()).device
         parts = [self(part.to(device).clamp(-1, 1)).softmax(1).cpu() for part in x.split(batch)]
@@ -167,9 +170,10 @@ def judge(net: DigitClassifier, split: LabelledSplit) -> dict[str, float]:
     }
 
 
-def load_classifier(folder: str | Path = HOME) -> DigitClassifier:
-    """The classifier in ``folder``; by default the one that comes with the book.
+def load_classifier(folder: str | Path | None = None) -> DigitClassifier:
+    """The classifier in ``folder``; None: the one that comes with the book.
 
     Raises FileNotFoundError if it is missing, CheckpointError if it is damaged.
     """
+    folder = book_folder("digit_classifier") if folder is None else folder
     return load_network(DigitClassifier, folder)

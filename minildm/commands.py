@@ -83,7 +83,7 @@ def check_place(out: Path, resume: bool, overwrite: bool) -> None:
     That is: in the book's own data; over a model, unless this very training is to go on; and where
     another training has stopped. Nothing is written here.
     """
-    from minildm.model_file import SHIPPED
+    from minildm.places import SHIPPED
 
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file; --out takes a folder")

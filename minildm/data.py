@@ -1,7 +1,8 @@
 """Data sets that need no download: points in the plane, real handwritten digits.
 
 Points are (n, 2). Images are (n, C, H, W) with values in [-1, 1], where -1 is black. Everything
-random takes a seed (or a torch.Generator) and gives the same numbers each time.
+random takes a seed (or a torch.Generator) and gives the same numbers each time. All raise
+ValueError for numbers that make no sense; NumPy's numbers and arrays are taken.
 """
 
 import gzip
@@ -14,7 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from minildm import checks, inputs
+
 Seed = int | torch.Generator
+FARTHEST = 1e6  # from the middle: points are float32
 
 
 class LabelledSplit(NamedTuple):
@@ -31,8 +35,8 @@ class LabelledSplit(NamedTuple):
 
 def gaussian(n: int, mean=(1.0, 2.0), cov=((1.0, 0.0), (0.0, 2.0)), seed: Seed = 0) -> Tensor:
     """n points from N(mean, cov): float32 (n, 2). The default is the article's section 4.3."""
-    weights = torch.ones(1)
-    return mixture(n, weights, torch.as_tensor(mean)[None], torch.as_tensor(cov)[None], seed=seed)
+    mean, cov = checks.table("mean", mean), checks.table("cov", cov)
+    return mixture(n, torch.ones(1), mean[None], cov[None], seed=seed)
 
 
 def ring(modes: int = 8, radius: float = 4.0, std: float = 0.3) -> tuple[Tensor, Tensor, Tensor]:
@@ -40,6 +44,8 @@ def ring(modes: int = 8, radius: float = 4.0, std: float = 0.3) -> tuple[Tensor,
 
     What ``mixture`` samples from and what ``denoise.mixture_denoiser`` denoises exactly.
     """
+    modes = checks.count("modes", modes, most=100_000)
+    radius, std = inputs.real("radius", radius, 0, FARTHEST), _spread("std", std)
     angle = 2 * math.pi * torch.arange(modes, dtype=torch.float64) / modes
     means = radius * torch.stack([angle.cos(), angle.sin()], dim=1)  # (K, 2)
     covs = (std**2 * torch.eye(2, dtype=torch.float64)).expand(modes, 2, 2).clone()  # (K, 2, 2)
@@ -51,13 +57,8 @@ def mixture(n: int, weights: Tensor, means: Tensor, covs: Tensor, seed: Seed = 0
 
     ``weights`` (K,), ``means`` (K, d), ``covs`` (K, d, d), the covariances possibly singular.
     """
-    generator = _generator(n, seed)
-    weights, means, covs = (torch.as_tensor(a).double() for a in (weights, means, covs))
-    if weights.dim() != 1 or means.shape[:1] != weights.shape or covs.dim() != 3:
-        raise ValueError(
-            f"weights {tuple(weights.shape)}, means {tuple(means.shape)}, covs {tuple(covs.shape)} "
-            "do not fit together; expected (K,), (K, d), (K, d, d)"
-        )
+    n, generator = _generator(n, seed)
+    weights, means, covs = checks.mixture(weights, means, covs)
     variances, axes = torch.linalg.eigh(covs)  # (K, d), (K, d, d)
     roots = axes * variances.clamp(min=0).sqrt()[:, None]  # (K, d, d): roots rootsᵀ = cov
     k = torch.multinomial(weights, n, replacement=True, generator=generator)  # (n,)
@@ -67,7 +68,7 @@ def mixture(n: int, weights: Tensor, means: Tensor, covs: Tensor, seed: Seed = 0
 
 def two_moons(n: int, noise: float = 0.08, seed: Seed = 0) -> Tensor:
     """Two interleaved half circles of radius 1, blurred by ``noise``: float32 (n, 2)."""
-    generator = _generator(n, seed)
+    (n, generator), noise = _generator(n, seed), _spread("noise", noise)
     angle = math.pi * torch.rand(n, generator=generator)
     lower = torch.rand(n, generator=generator) < 0.5
     upper_moon = torch.stack([angle.cos() - 0.5, angle.sin() - 0.25], dim=1)  # (n, 2)
@@ -77,7 +78,8 @@ def two_moons(n: int, noise: float = 0.08, seed: Seed = 0) -> Tensor:
 
 def spiral(n: int, turns: float = 1.5, noise: float = 0.02, seed: Seed = 0) -> Tensor:
     """An Archimedean spiral of radius 1, blurred by ``noise``, evenly filled: float32 (n, 2)."""
-    generator = _generator(n, seed)
+    (n, generator), noise = _generator(n, seed), _spread("noise", noise)
+    turns = inputs.real("turns", turns, -1000, 1000)
     radius = torch.rand(n, generator=generator).sqrt()  # arc length grows as radius squared
     angle = 2 * math.pi * turns * radius
     points = radius[:, None] * torch.stack([angle.cos(), angle.sin()], dim=1)  # (n, 2)
@@ -96,6 +98,7 @@ def digits(size: int = 28, held_out: int = 1000, seed: int = 0) -> LabelledSplit
     """
     if size not in (28, 32):
         raise ValueError(f"size must be 28 (as scanned) or 32 (padded); got {size}")
+    size = int(size)
     table = _read_mnist()  # uint8 (5000, 785): 784 pixels and the label
     x = to_unit_range(
         torch.from_numpy(table[:, :784]).reshape(-1, 1, 28, 28), 255
@@ -119,7 +122,14 @@ def small_digits(held_out: int = 400, seed: int = 0) -> LabelledSplit:
 
 
 def to_unit_range(x: Tensor, largest: float) -> Tensor:
-    """Pixel values 0..largest to float32 in [-1, 1]: 2 x / largest - 1."""
+    """Pixel values 0..largest to float32 in [-1, 1]: 2 x / largest - 1.
+
+    Raises ValueError for values outside 0..largest, NaN among them.
+    """
+    x, largest = inputs.tensor("x", x), inputs.real("largest", largest, 0, FARTHEST, open=True)
+    checks.finite("x", x.float())
+    if x.numel() and not x.is_meta and not (x.min() >= 0 and x.max() <= largest):
+        raise ValueError(f"x must be in 0..{largest:g}; got {float(x.min())}..{float(x.max())}")
     return x.float() * (2 / largest) - 1
 
 
@@ -137,6 +147,7 @@ def _read_mnist() -> np.ndarray:
 
 
 def _split(x: Tensor, labels: Tensor, held_out: int, seed: int) -> LabelledSplit:
+    held_out, seed = inputs.whole("held_out", held_out), checks.seed(seed)
     classes = int(labels.max()) + 1
     smallest = int(labels.bincount().min())
     if held_out % classes or not 0 <= held_out // classes < smallest:
@@ -152,7 +163,12 @@ def _split(x: Tensor, labels: Tensor, held_out: int, seed: int) -> LabelledSplit
     return LabelledSplit(x[train], labels[train], x[test], labels[test])
 
 
-def _generator(n: int, seed: Seed) -> torch.Generator:
-    if n < 1:
-        raise ValueError(f"n must be at least 1; got {n}")
-    return seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
+def _spread(name: str, value: float) -> float:
+    return inputs.real(name, value, 0, FARTHEST)
+
+
+def _generator(n: int, seed: Seed) -> tuple[int, torch.Generator]:
+    n = checks.count("n", n)
+    if isinstance(seed, torch.Generator):
+        return n, seed
+    return n, torch.Generator().manual_seed(checks.seed(seed))

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minildm import inputs
-from minildm.layers import MOST_BLOCKS, WIDEST, time_embedding, zero_
+from minildm.layers import MOST_BLOCKS, WIDEST, check_latents, time_embedding, zero_
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,9 @@ class DiT(nn.Module):
         ``drop``: (B,) bool, in training: these samples see the null condition.
         Raises ValueError for labels of the wrong kind, shape or range.
         """
+        check_latents(z_t, t, self.config.channels, drop)
         h, w = z_t.shape[2:]
+        z_t = z_t.to(self.enter.weight.dtype)
         tokens = patchify(z_t, self.config.patch)  # (B, N, c p^2)
         places = positions(*grid(h, w, self.config.patch), self.config.width).to(z_t)
         tokens = self.read(tokens, places, self.embed(z_t, t, condition, drop))
@@ -177,15 +179,16 @@ class DiT(nn.Module):
     ) -> Tensor:
         """The vector (B, width) that carries time and label to every block."""
         cfg = self.config
-        embedding = self.embed_time(time_embedding(t.to(z_t.device), cfg.width, cfg.time_scale))
+        embedding = time_embedding(t.to(z_t.device), cfg.width, cfg.time_scale)
+        embedding = self.embed_time(embedding.to(self.enter.weight.dtype))
         if not cfg.classes:
             if condition is not None:
                 raise ValueError("this network has no condition; set classes in DiTConfig")
             return F.silu(embedding)
         if condition is None:
             condition = torch.full((len(z_t),), cfg.classes)
-        condition = condition.to(z_t.device)
-        _check_labels(condition, len(z_t), cfg.classes)
+        condition = inputs.tensor("condition", condition).to(z_t.device)
+        condition = _checked_labels(condition, len(z_t), cfg.classes)
         if drop is not None:
             condition = torch.where(drop.to(z_t.device), self.null(condition), condition)
         return F.silu(embedding + self.embed_label(condition))
@@ -195,12 +198,15 @@ class DiT(nn.Module):
         return torch.full_like(condition, self.config.classes)
 
 
-def _check_labels(condition: Tensor, B: int, classes: int) -> None:
-    if condition.dtype != torch.int64 or condition.shape != (B,):
+def _checked_labels(condition: Tensor, B: int, classes: int) -> Tensor:
+    whole = not (condition.is_floating_point() or condition.is_complex())
+    if not whole or condition.dtype == torch.bool or condition.shape != (B,):
         shape = tuple(condition.shape)
         raise ValueError(f"condition must be int64 labels ({B},); got {condition.dtype} {shape}")
+    condition = condition.long()
     if condition.min() < 0 or condition.max() > classes:
         raise ValueError(
             f"labels must be in 0..{classes - 1} (or {classes}: null); got "
             f"{int(condition.min())}..{int(condition.max())}"
         )
+    return condition

@@ -19,10 +19,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from minildm import checks, inputs
 from minildm.noise import seeded
 from minildm.schedule import expand
 from minildm.shapes import ATTRIBUTES, NAMES, SIZE, SIZES, draw_places, render
 from minildm.shapes_results import asked_texts
+from minildm.text import listed
 
 CHOICE, PLACES = 61, 62  # what a seeded generator is used for
 MARGIN = 8  # pixels around an object that are drawn anew with it; chosen on validation scenes
@@ -71,7 +73,8 @@ def edit_tasks(
     blue and changes nothing else.
     Raises ValueError for other names, and where the table has too few pairs.
     """
-    parts = []
+    names = [names] if isinstance(names, str) else list(names)
+    n, parts = inputs.whole("n", n, max(1, len(names))), []
     for k, name in enumerate(names):
         columns = [i for i, full in enumerate(NAMES) if full.split()[0] == name]
         if not columns or name == "relation":
@@ -122,6 +125,12 @@ def object_mask(rows: Tensor, places: Tensor, which: Tensor, margin: int = 0) ->
 
 def whole_cells(mask: Tensor, factor: int = 8) -> Tensor:
     """The mask (n, 1, H, W), grown to all of each factor x factor cell that it touches."""
+    factor = inputs.whole("factor", factor, 1)
+    if mask.dim() != 4 or mask.shape[2] % factor or mask.shape[3] % factor:
+        raise ValueError(
+            f"mask must be (n, 1, H, W), H and W multiples of factor = {factor}; got "
+            f"{tuple(mask.shape)}"
+        )
     touched = F.max_pool2d(mask, factor)  # (n, 1, h, w)
     return F.interpolate(touched, scale_factor=factor)
 
@@ -170,7 +179,8 @@ def seam_error(x: Tensor) -> Tensor:
 
 
 def straight(z_a: Tensor, z_b: Tensor, u: float) -> Tensor:
-    """(1 - u) z_a + u z_b: the straight line, shaped like z_a (n, *d)."""
+    """(1 - u) z_a + u z_b: the straight line, shaped like z_a (n, *d); ValueError for NaN."""
+    checks.alike(z_a=z_a, z_b=z_b)
     return (1 - u) * z_a + u * z_b
 
 
@@ -178,8 +188,9 @@ def arc(z_a: Tensor, z_b: Tensor, u: float) -> Tensor:
     """(sin((1 - u) a) z_a + sin(u a) z_b) / sin a, with a the angle between them: like z_a (n, *d).
 
     Spherical interpolation: Shoemake 1985 (doi 10.1145/325334.325242), section 3.3.
-    Raises ValueError where the two are (almost) parallel: there is no one arc.
+    Raises ValueError for NaN, and where the two are (almost) parallel: there is no one arc.
     """
+    checks.alike(z_a=z_a, z_b=z_b)
     flat_a, flat_b = z_a.flatten(1).double(), z_b.flatten(1).double()
     cosine = F.cosine_similarity(flat_a, flat_b, dim=1)  # (n,)
     if (cosine.abs() > 1 - 1e-9).any():
@@ -216,8 +227,15 @@ def invert(model, x: Tensor, prompts: Sequence[str], steps: int = 25) -> Tensor:
     the estimates at t (at t = 0 the network is asked for t = 1). Not exact, since going down it
     takes them at s. Needs a discrete schedule and a model that reads text.
     Song et al. 2021, DDIM (arXiv 2010.02502), section 4.3; Dhariwal and Nichol 2021, appendix F.
+    Raises ValueError for pictures of another size, and unless there is one prompt for each.
     """
-    schedule, denoise = model.schedule, model.denoiser(list(prompts), guidance=1.0)
+    x = model.images(x)
+    prompts = listed(prompts) * (len(x) if isinstance(prompts, str) else 1)
+    schedule, denoise = model.schedule, model.denoiser(prompts, 1.0, count=len(x))
+    if not isinstance(schedule.T, int):
+        raise ValueError(
+            f"invert needs a discrete schedule; this model's is {type(schedule).__name__}"
+        )
     z = model.encode(x)
     for t, s in pairwise(schedule.times(steps).flip(0)):  # 0 = t_0 < .. < t_steps = T
         z0, eps = denoise(z, t.clamp(min=1))

@@ -19,8 +19,9 @@ from minildm import inputs
 from minildm.batches import set_field
 from minildm.checkpoint import load_network
 from minildm.fit import Batch, FitConfig, build
+from minildm.inputs import OVERSHOOT
 from minildm.metrics import frechet_distance
-from minildm.model_file import SHIPPED
+from minildm.places import SHIPPED, book_folder
 from minildm.shapes import ATTRIBUTES, NAMES, Pictures, splits
 from minildm.train import Trained, train_network
 
@@ -83,7 +84,12 @@ class ShapeReader(nn.Module):
 
     @torch.no_grad()
     def features(self, x: Tensor, batch: int = 250) -> Tensor:
-        """The 64 numbers per picture that the attributes are read from: (n, 64)."""
+        """The 64 numbers per picture (n, 3, 64, 64) that the attributes are read from: (n, 64).
+
+        Raises ValueError for what is no picture in [-1, 1]; a decoder's overshoot is allowed.
+        """
+        x = inputs.images("x", x, 3, (64, 64), slack=OVERSHOOT)
+        batch = inputs.whole("batch", batch, 1)
         device = self.head.weight.device
         return torch.cat([self.layers(part.to(device)).cpu() for part in x.split(batch)])
 
@@ -135,9 +141,9 @@ def held_out(reader: ShapeReader, count: int = 2000) -> dict:
     }
 
 
-def load_reader(folder: str | Path = HOME) -> ShapeReader:
-    """The reader in ``folder``; by default the one that comes with the book.
+def load_reader(folder: str | Path | None = None) -> ShapeReader:
+    """The reader in ``folder``; None: the one that comes with the book.
 
     Raises FileNotFoundError if it is missing, CheckpointError if it is damaged or something else.
     """
-    return load_network(ShapeReader, folder)
+    return load_network(ShapeReader, book_folder("shape_reader") if folder is None else folder)

@@ -45,7 +45,7 @@ class Folding(Autoencoder):
 
     def encode(self, x: Tensor) -> Gaussian:
         """q(z | x), which is certain: N(folded x, 0). Raises ValueError as ``Autoencoder`` does."""
-        self.check_images(x)
+        x = self.check_images(x)
         return Gaussian(self.encoder(x), x.new_zeros(()))
 
 

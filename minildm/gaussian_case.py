@@ -17,6 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from minildm import checks
 from minildm.metrics import frechet_gaussians, root
 from minildm.samplers import ddim, sample
 
@@ -29,6 +30,7 @@ class Normal(NamedTuple):
 
     def sample(self, eps: Tensor) -> Tensor:
         """mean + cov^(1/2) eps, for standard normal eps (n, d)."""
+        checks.points(eps, len(checked(self).mean), "eps")
         return self.mean + eps @ root(self.cov)
 
 
@@ -41,25 +43,34 @@ class Affine(NamedTuple):
 
     def push(self, normal: Normal) -> Normal:
         """The distribution of the image: N(A m + b, A C A^T + cov)."""
+        d = len(checked(normal).mean)
+        if self.matrix.shape[-1] != d:
+            raise ValueError(f"the map takes (.., {self.matrix.shape[-1]}), the normal is ({d},)")
         mean = self.matrix @ normal.mean + self.offset
         return Normal(mean, self.matrix @ normal.cov @ self.matrix.T + self.cov)
 
 
 def normal(mean, cov) -> Normal:
     """``Normal`` from lists or tensors; ValueError unless mean is (d,) and cov symmetric (d, d)."""
-    mean = torch.as_tensor(mean, dtype=torch.float64)
-    cov = torch.as_tensor(cov, dtype=torch.float64)
-    if mean.dim() != 1 or cov.shape != (len(mean), len(mean)):
+    return checked(Normal(mean, cov))
+
+
+def checked(normal: Normal, name: str = "") -> Normal:
+    """The same in float64; ValueError unless mean is (d,), cov (d, d), finite and a covariance."""
+    name = f"{name}." if name else ""
+    mean, cov = checks.table(f"{name}mean", normal[0]), checks.table(f"{name}cov", normal[1])
+    if mean.dim() != 1 or len(mean) == 0 or cov.shape != (len(mean), len(mean)):
         raise ValueError(
-            f"mean must be (d,) and cov (d, d); got {tuple(mean.shape)} and {tuple(cov.shape)}"
+            f"{name}mean must be (d,) and {name}cov (d, d); got {tuple(mean.shape)} and "
+            f"{tuple(cov.shape)}"
         )
-    if not torch.allclose(cov, cov.T) or torch.linalg.eigvalsh(cov)[0] < -1e-9 * cov.abs().max():
-        raise ValueError(f"cov must be symmetric without negative variance; got {cov.tolist()}")
+    checks.covariance(f"{name}cov", cov, tolerance=1e-5)
     return Normal(mean, cov)
 
 
 def standard_normal(d: int) -> Normal:
     """N(0, I) in d dimensions: where sampling starts."""
+    d = checks.count("d", d, most=10_000)
     return Normal(torch.zeros(d, dtype=torch.float64), torch.eye(d, dtype=torch.float64))
 
 
@@ -71,6 +82,7 @@ def marginal(schedule, data: Normal, t) -> Normal:
 
     For one time t; for times (n,) the mean is (n, d) and the covariance (n, d, d).
     """
+    data = checked(data)
     signal, noise = (c[..., None] for c in schedule(t))
     identity = torch.eye(len(data.mean), dtype=torch.float64)
     cov = signal[..., None] ** 2 * data.cov + noise[..., None] ** 2 * identity
@@ -95,6 +107,9 @@ def backward(schedule, data: Normal, t, s) -> Affine:
 def denoising_cov(schedule, data: Normal, t) -> Tensor:
     """Cov(z0 | z_t) = cov - signal^2 cov C_t^-1 cov: what no denoiser can know; (d, d)."""
     signal, _ = schedule(t)
+    if signal.dim():
+        raise ValueError(f"t must be one time; got {tuple(signal.shape)}")
+    data = checked(data)
     C_t = marginal(schedule, data, t).cov
     return data.cov - signal**2 * data.cov @ torch.linalg.solve(C_t, data.cov)
 
@@ -108,13 +123,14 @@ def propagate(denoise, schedule, start: Normal, times: Tensor, step=ddim) -> lis
     and the covariance A C A^T + sum_k B_k B_k^T. Nothing is random and nothing is approximated.
     Raises ValueError if the map is not affine (clipping, a mixture, noise not from ``draw``).
     """
+    path, start = [start], checked(start)
+    times = checks.walk(schedule, start.mean, times, step)
     d, n = len(start.mean), len(times) - 1
     if stochastic := "draw" in inspect.signature(step).parameters:
         step = partial(step, draw=_unit_noise(d, n))
     probes = start.mean.repeat(2 + d + n * d * stochastic, 1)  # row 0: b; the last n d rows: B_k
     probes[1 : 1 + d] += root(start.cov)  # rows 1..d: A cov^(1/2), transposed
     probes[1 + d] -= 6 * root(start.cov).sum(0)  # a far witness: follows from the others if affine
-    path = [start]
     for snapshot in sample(denoise, schedule, probes, times, step):
         mean, moved = snapshot.z[0], snapshot.z - snapshot.z[0]
         if not torch.allclose(moved[1 + d], -6 * moved[1 : 1 + d].sum(0), rtol=1e-6, atol=1e-9):
@@ -157,12 +173,18 @@ def wasserstein2(a: Normal, b: Normal) -> float:
 
 def cov_error(a: Normal, truth: Normal) -> float:
     """Relative error of the covariance, |C_a - C| / |C| in the Frobenius norm."""
+    a, truth = checked(a, "a"), checked(truth, "truth")
+    if a.cov.shape != truth.cov.shape or not truth.cov.any():
+        raise ValueError("give two covariances of one size, the true one not 0")
     return float((a.cov - truth.cov).norm() / truth.cov.norm())
 
 
 def empirical(z: Tensor) -> Normal:
-    """Sample mean and covariance (divided by n - 1) of points z (n, d)."""
-    return Normal(z.double().mean(0), torch.cov(z.double().T))
+    """Sample mean and covariance (divided by n - 1) of points z (n, d), n > 1."""
+    z = checks.table("z", z)
+    if z.dim() != 2 or len(z) < 2 or z.shape[1] == 0:
+        raise ValueError(f"z must be (n, d) with n > 1; got {tuple(z.shape)}")
+    return Normal(z.mean(0), torch.cov(z.T).reshape(z.shape[1], z.shape[1]))
 
 
 def standard_errors(truth: Normal, n: int) -> Normal:
@@ -170,6 +192,7 @@ def standard_errors(truth: Normal, n: int) -> Normal:
 
     sqrt(C_ii / n) for the mean, sqrt((C_ii C_jj + C_ij^2) / (n - 1)) for the covariance.
     """
+    truth, n = checked(truth), checks.count("n", n, least=2)
     variances = truth.cov.diagonal()
     return Normal(
         (variances / n).sqrt(),
@@ -181,9 +204,14 @@ def deviation(z: Tensor, truth: Normal) -> float:
     """Largest difference between the moments of points z (n, d) and ``truth``, in standard errors.
 
     For n points from ``truth`` it stays below 4 nearly always (6e-5 per moment).
+    Raises ValueError for other dimensions, and where a component of ``truth`` has no variance.
     """
-    got, error = empirical(z), standard_errors(truth, len(z))
-    return max(float(((g - t).abs() / e).max()) for g, t, e in zip(got, truth, error, strict=True))
+    truth, got = checked(truth), empirical(z)
+    if got.mean.shape != truth.mean.shape or not truth.cov.diagonal().all():
+        raise ValueError(f"z must be (n, {len(truth.mean)}), and all directions have variance")
+    error = standard_errors(truth, len(z))
+    off = [((g - t).abs() / e).flatten() for g, t, e in zip(got, truth, error, strict=True)]
+    return float(torch.cat(off).max())  # torch's max keeps a NaN, Python's may lose it
 
 
 # --- a latent diffusion model in closed form -----------------------------------------------------
@@ -201,22 +229,28 @@ class LinearAutoencoder(NamedTuple):
     @classmethod
     def fit(cls, x: Tensor, d: int) -> "LinearAutoencoder":
         """Least squares |x - decode(encode(x))|^2 over x (n, D): the d leading principal axes."""
+        checks.points(x, x.shape[-1] if x.dim() else 0, "x")
+        d = checks.count("d", d, most=min(x.shape))
         offset = x.mean(0)
         _, _, axes = torch.linalg.svd(x - offset, full_matrices=False)
         return cls(offset, axes[:d].T)
 
     def encode(self, x: Tensor) -> Tensor:
         """z = basis^T (x - offset): (n, d)."""
+        checks.points(x, len(self.offset), "x")
         return (x - self.offset) @ self.basis
 
     def decode(self, z: Tensor) -> Tensor:
         """x = offset + basis z: (n, D)."""
+        checks.points(z, self.basis.shape[1], "z")
         return self.offset + z @ self.basis.T
 
     def encode_normal(self, x: Normal) -> Normal:
         """The distribution of encode(x): N(basis^T (m - offset), basis^T C basis)."""
+        checks.points(checked(x, "x").mean[None], len(self.offset), "x.mean")
         return Normal((x.mean - self.offset) @ self.basis, self.basis.T @ x.cov @ self.basis)
 
     def decode_normal(self, z: Normal) -> Normal:
         """The distribution of decode(z): N(offset + basis m, basis C basis^T)."""
+        checks.points(checked(z, "z").mean[None], self.basis.shape[1], "z.mean")
         return Normal(self.offset + self.basis @ z.mean, self.basis @ z.cov @ self.basis.T)

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+OVERSHOOT = 5.0  # how far outside [-1, 1] a judge lets pictures lie: noise may, bytes may not
+
 
 def whole(name: str, value: Any, least: int | None = None, most: int | None = None) -> int:
     """``value`` as a whole number: Python's, NumPy's or a tensor's; least <= value <= most.
@@ -85,13 +87,19 @@ def whole_tuple(
 
 
 def images(
-    name: str, x: Any, channels: int | None = None, size: Sequence[int] | None = None
+    name: str,
+    x: Any,
+    channels: int | None = None,
+    size: Sequence[int] | None = None,
+    slack: float = 0.001,
 ) -> Tensor:
     """Pictures as float32 (B, C, H, W) in [-1, 1]; any real dtype and NumPy arrays are converted.
 
-    ``channels``, ``size`` (H, W): what they must have. Raises ValueError for another shape, for
-    NaN and infinity, and for values outside [-1, 1], saying what they look like. Warns where no
-    value is negative: such pictures are mostly in [0, 1], with 2 x - 1 forgotten.
+    ``channels``, ``size`` (H, W): what they must have. ``slack``: how far values may lie outside;
+    resizing and half precision overshoot a little, networks and noise more.
+    Raises ValueError for another shape, for NaN and infinity, and for values outside [-1, 1],
+    saying what they look like. Warns where no value is negative: such pictures are mostly in
+    [0, 1], with 2 x - 1 forgotten.
     """
     x = tensor(name, x)
     height, width = ("H", "W") if size is None else size
@@ -115,7 +123,7 @@ def images(
             f"{', '.join(map(str, which[:5]))}{', ..' if len(which) > 5 else ''}; mend or leave out"
         )
     low, high = float(x.min()), float(x.max())
-    if low < -1.001 or high > 1.001:  # resizing and saving as half precision overshoot a little
+    if low < -1 - slack or high > 1 + slack:
         looks = "pictures in 0..255; use x / 127.5 - 1" if low >= 0 else "rescale, or clamp(-1, 1)"
         raise ValueError(f"{name} must be in [-1, 1]; got {low:.3g}..{high:.3g}: {looks}")
     if low >= 0 and high > low:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from minildm import inputs
 from minildm.shapes import (
     BACKGROUNDS,
     COLOURS,
@@ -69,10 +70,13 @@ class _Found(NamedTuple):
 def judge(x: Tensor, batch: int = 16) -> Verdict:
     """Find the scenes of pictures x (n, 3, 64, 64) in [-1, 1].
 
-    Raises ValueError for other shapes. NaN or infinite pictures are refused, not an error.
+    Raises ValueError for other shapes, for bytes and for values far outside [-1, 1]. NaN or
+    infinite pictures are refused, not an error.
     """
-    if x.dim() != 4 or x.shape[1:] != (3, SIZE, SIZE):
+    x, batch = inputs.tensor("x", x), inputs.whole("batch", batch, 1)
+    if x.dim() != 4 or x.shape[1:] != (3, SIZE, SIZE) or len(x) == 0:
         raise ValueError(f"x must be (n, 3, {SIZE}, {SIZE}); got {tuple(x.shape)}")
+    inputs.images("x", torch.where(x.isfinite(), x, 0), slack=inputs.OVERSHOOT)
     parts = [_judge(part) for part in x.float().split(batch)]
     return Verdict(*(torch.cat(field) for field in zip(*parts, strict=True)))
 

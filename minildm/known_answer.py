@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from minildm import checks
+from minildm import checks, inputs
 from minildm.denoise import Denoiser, mixture_denoiser
 
 HALVINGS = 60  # of an interval of length 100: below the last digit of float64
@@ -29,10 +29,8 @@ class Clusters(NamedTuple):
 
     def below(self, x: Tensor) -> Tensor:
         """F(x): the share of the data below each x, float64 shaped like x."""
-        each = [
-            share * torch.special.ndtr((x.double() - mean) / std)
-            for share, mean, std in zip(*self, strict=True)
-        ]
+        x, lines = checks.table("x", x), self._tables()
+        each = [w * torch.special.ndtr((x - m) / std) for w, m, std in zip(*lines, strict=True)]
         return torch.stack(each).sum(0)
 
     def denoiser(self, schedule, shift: float = 0.0) -> Denoiser:
@@ -40,10 +38,17 @@ class Clusters(NamedTuple):
 
         A moved one stands for a network that has learned something slightly wrong.
         """
-        shares, means, stds = (torch.tensor(x, dtype=torch.float64) for x in self)
-        return mixture_denoiser(
-            schedule, shares, means[:, None] + shift, stds[:, None, None].square()
-        )
+        shares, means, stds = self._tables()
+        means = means + inputs.real("shift", shift)
+        return mixture_denoiser(schedule, shares, means[:, None], stds[:, None, None].square())
+
+    def _tables(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Shares, means and stds, float64 (K,); ValueError unless these are a mixture on a line."""
+        shares, means, stds = map(checks.table, self._fields, self)
+        if not shares.dim() == means.dim() == stds.dim() == 1 or not (stds > 0).all():
+            raise ValueError(f"shares, means and stds are (K,), each std > 0; got {tuple(self)}")
+        checks.mixture(shares, means[:, None], stds[:, None, None].square())
+        return shares, means, stds
 
 
 THREE = Clusters((0.5, 0.3, 0.2), (-1.0, 0.35, 1.5), (0.12, 0.2, 0.08))
@@ -54,7 +59,7 @@ def even_normal(n: int) -> Tensor:
 
     Raises ValueError unless n is an integer >= 1.
     """
-    checks.count("n", n)
+    n = checks.count("n", n)
     share = (torch.arange(n, dtype=torch.float64) + 0.5) / n
     return torch.special.ndtri(share)[:, None]
 
@@ -63,9 +68,13 @@ def exact_end(clusters: Clusters, z_T: Tensor) -> Tensor:
     """F^-1(Phi(z_T)): the point of the data with as much below it as z_T has in N(0, 1).
 
     Shaped like z_T, float64. F^-1 by halving an interval: F increases.
+    Raises ValueError for clusters that reach beyond -50..50, and for NaN or infinity.
     """
-    wanted = torch.special.ndtr(z_T.double())
+    wanted = torch.special.ndtr(checks.table("z_T", z_T))
     low, high = torch.full_like(wanted, -50.0), torch.full_like(wanted, 50.0)
+    reach = max(abs(m) + 10 * std for m, std in zip(clusters.means, clusters.stds, strict=True))
+    if not reach < 50:  # NaN is beyond, too
+        raise ValueError(f"the clusters reach out to {reach}: they must lie within -50..50")
     for _ in range(HALVINGS):
         middle = (low + high) / 2
         too_low = clusters.below(middle) < wanted

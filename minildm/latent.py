@@ -16,34 +16,44 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from minildm import inputs
 from minildm import schedule as schedules
 from minildm.autoencoder import Autoencoder
-from minildm.checkpoint import load_weights
+from minildm.checkpoint import CheckpointError, load_weights
+from minildm.conditions import MOST, how_many, prepared
 from minildm.denoise import Denoiser, guided, network_denoiser
-from minildm.model_file import read_model, write_model
+from minildm.model_file import check_target, read_model, write_model
 from minildm.noise import keyed_normal
-from minildm.predict import Parameterization, V
+from minildm.predict import Parameterization
 from minildm.process import diffuse
 from minildm.samplers import Snapshot, ddim, sample
-from minildm.text import TextUNet
-from minildm.unet import UNet
+from minildm.text import TextUNet, listed
+from minildm.told_once import agreed_parameterization, agreed_schedule, agreed_size
+from minildm.unet import TrainedWith, UNet
 
 START, DRAW, REPLACE = range(20, 23)  # what a key of noise is used for
 
 
 class LatentDiffusion(nn.Module):
-    """A model that draws images. ``latent_size``: (h, w) of its latents.
+    """A model that draws images.
 
-    A condition is what the network was trained with: class labels (B,); or texts, for a
-    ``TextUNet``: a list of strings, or token numbers (B, L); one label or one string is for all
-    images. None, or the text "", is no condition.
+        LatentDiffusion(autoencoder, network)                              what training noted
+        LatentDiffusion(autoencoder, network, schedule, image_size=(64, 64), parameterization=V)
+
+    ``schedule``, ``parameterization`` (V where nobody says) and the size, as ``latent_size`` (h, w)
+    or ``image_size`` (H, W), are taken from a network that ``train_denoiser`` made, and must agree
+    with it where they are given (told_once.py). Raises ValueError otherwise.
+
+    A condition is what the network was trained with: class labels (B,), as a list, an array or a
+    tensor; or texts, for a ``TextUNet``: a list of strings, or token numbers (B, L); one label or
+    one string is for all images. None, or the text "", is no condition.
 
     ``generate``, ``text_to_image``, ``image_to_image``, ``inpaint`` and ``interpolate`` share
     these options:
 
     steps     steps of the sampler, spread evenly over 1..T
     sampler   a step of samplers.py: ddim, heun, dpmpp_2m, ddpm, or a partial of one
-    guidance  w: 0 ignores the condition, 1 follows it, more exaggerates it
+    guidance  w: 0 ignores the condition, 1 follows it, more exaggerates it; -1,000..1,000
     negative  the condition to move away from; None: the null condition
     seed      makes image i depend on (seed, i) only, not on the batch; None: a random seed
     """
@@ -52,9 +62,11 @@ class LatentDiffusion(nn.Module):
         self,
         autoencoder: Autoencoder,
         network: UNet | TextUNet,
-        schedule: Callable,
-        latent_size: Sequence[int],
-        parameterization: Parameterization = V,
+        schedule: Callable | None = None,
+        latent_size: Sequence[int] | None = None,
+        parameterization: Parameterization | None = None,
+        *,
+        image_size: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         c = autoencoder.config.latent_channels
@@ -64,8 +76,9 @@ class LatentDiffusion(nn.Module):
                 f"latents have {c}; build both with the same number"
             )
         self.autoencoder, self.network = autoencoder, network
-        self.schedule, self.parameterization = schedule, parameterization
-        self.latent_shape = (c, *(int(n) for n in latent_size))
+        self.schedule = agreed_schedule(network, schedule)
+        self.parameterization = agreed_parameterization(network, parameterization, self.schedule)
+        self.latent_shape = (c, *agreed_size(network, autoencoder, latent_size, image_size))
         self.eval()
 
     @property
@@ -73,22 +86,39 @@ class LatentDiffusion(nn.Module):
         """Where the weights are."""
         return self.autoencoder.scale.device
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the images that it draws."""
+        cfg = self.autoencoder.config
+        return cfg.image_channels, *(cfg.factor * n for n in self.latent_shape[1:])
+
     @torch.no_grad()
     def encode(self, x: Tensor, batch: int = 500) -> Tensor:
-        """Scaled latents of images (B, C, H, W) in [-1, 1]: the mean of q(z | x) times scale."""
-        parts = [self.autoencoder.encode(part.to(self.device)).mean for part in x.split(batch)]
+        """Scaled latents of images (B, C, H, W) in [-1, 1]: the mean of q(z | x) times scale.
+
+        H and W may be any multiples of the autoencoder's factor. Here all pictures come in: NumPy
+        arrays and other real dtypes are converted. Raises ValueError for bytes, 0..255, NaN and
+        another number of channels; warns where no value is negative, as in [0, 1].
+        """
+        x = inputs.images("x", x, self.autoencoder.config.image_channels)
+        batch, to = inputs.whole("batch", batch, 1), self.autoencoder.scale
+        parts = [self.autoencoder.encode(part.to(to)).mean for part in x.split(batch)]
         return torch.cat(parts) * self.autoencoder.scale
 
     @torch.no_grad()
     def decode(self, z0: Tensor, batch: int = 500) -> Tensor:
-        """Images of scaled latents (B, c, h, w): decode(z0 / scale), clamped to [-1, 1]."""
+        """Images of scaled latents (B, c, h, w): decode(z0 / scale), clamped to [-1, 1].
+
+        Raises ValueError for another number of channels, and for NaN.
+        """
+        z0, batch = self._latents("z0", z0), inputs.whole("batch", batch, 1)
         unscaled = z0.to(self.device) / self.autoencoder.scale
         x = torch.cat([self.autoencoder.decode(part) for part in unscaled.split(batch)])
         return x.clamp(-1, 1)
 
     def noise(self, count: int, seed: int | None = None) -> Tensor:
         """Starting noise z_T (count, c, h, w); row i depends on (seed, i) only."""
-        return self._normal(_seed(seed), START, 0, count)
+        return self._normal(_seed(seed), START, 0, inputs.whole("count", count, 1, MOST))
 
     def walk(
         self, condition, *, steps: int = 25, sampler: Callable = ddim, guidance: float = 2.0,
@@ -96,10 +126,11 @@ class LatentDiffusion(nn.Module):
     ) -> Iterator[Snapshot]:  # fmt: skip
         """Like ``generate``, but yields a latent Snapshot(t, z, z0) after each step."""
         seed = _seed(seed)
-        count = _count(condition, z_T, count)
-        z_T = self.noise(count, seed) if z_T is None else z_T.to(self.device)
+        z_T = None if z_T is None else self._latents("z_T", z_T, self.latent_shape).to(self.device)
+        count = how_many(condition, z_T, count)
+        z_T = self.noise(count, seed) if z_T is None else z_T
         denoise = self.denoiser(condition, guidance, negative, count)
-        times = self.schedule.times(steps)
+        times = self.schedule.times(_steps(steps))
         return sample(denoise, self.schedule, z_T, times, self._keyed(sampler, seed, count))
 
     def generate(self, condition, **options) -> Tensor:
@@ -110,6 +141,8 @@ class LatentDiffusion(nn.Module):
 
         ``condition``: None or one for all: ``count`` images.
         ``z_T`` (B, c, h, w): the noise to start from, instead of the seed's.
+        Raises ValueError where condition, z_T and count do not agree, and for any option that
+        makes no sense, before the first step.
         """
         *_, last = self.walk(condition, **options)
         return self.decode(last.z)
@@ -122,6 +155,7 @@ class LatentDiffusion(nn.Module):
         """
         if not isinstance(self.network, TextUNet):
             raise ValueError("this model does not read text: use generate with its own condition")
+        listed(prompts)
         return self.generate(prompts, **options)
 
     def image_to_image(
@@ -131,14 +165,17 @@ class LatentDiffusion(nn.Module):
         """Noise the images x to time strength · T, then denoise under ``condition``.
 
         strength 0 < s <= 1: the share of the steps that is run; 1 keeps almost nothing of x.
+        x has the size that the model draws. Raises ValueError as ``encode`` and ``generate`` do.
         Meng et al. 2022, SDEdit (arXiv 2108.01073), algorithm 1.
         """
+        strength, steps = inputs.real("strength", strength), _steps(steps)
         if not 0 < strength <= 1:
             raise ValueError(f"strength must be in (0, 1]; got {strength}: try 0.6")
+        x = self.images(x)
         seed, count = _seed(seed), len(x)
         times = self.schedule.times(steps)[-max(1, round(strength * steps)) - 1 :]
-        z_t = diffuse(self.schedule, self.encode(x), times[0], self.noise(count, seed))
         denoise = self.denoiser(condition, guidance, negative, count)
+        z_t = diffuse(self.schedule, self.encode(x), times[0], self.noise(count, seed))
         *_, last = sample(denoise, self.schedule, z_t, times, self._keyed(sampler, seed, count))
         return self.decode(last.z)
 
@@ -150,10 +187,13 @@ class LatentDiffusion(nn.Module):
 
         After each step the kept latents are replaced by the encoded image at that noise level:
         Lugmayr et al. 2022, RePaint (arXiv 2201.09865), eq. 8, without its resampling.
+        Raises ValueError as ``image_to_image`` does, and for a mask of other numbers than 0 and 1.
         """
-        _check_mask(mask, x)
+        x = self.images(x)
+        mask, times = _checked_mask(mask, x).to(x), self.schedule.times(_steps(steps))
         seed, count = _seed(seed), len(x)
-        z0, x, mask = self.encode(x), x.to(self.device), mask.to(self.device, x.dtype)
+        denoise = self.denoiser(condition, guidance, negative, count)
+        z0 = self.encode(x)
         draw = F.adaptive_max_pool2d(mask, self.latent_shape[1:])  # 1 where any pixel is drawn
         step = self._keyed(sampler, seed, count)
 
@@ -162,8 +202,6 @@ class LatentDiffusion(nn.Module):
             kept = diffuse(schedule, z0, s, self._normal(seed, REPLACE, int(s * 1e6), count))
             return draw * z + (1 - draw) * kept, z0_hat, memory
 
-        denoise = self.denoiser(condition, guidance, negative, count)
-        times = self.schedule.times(steps)
         *_, last = sample(denoise, self.schedule, self.noise(count, seed), times, step_and_replace)
         return mask * self.decode(last.z) + (1 - mask) * x
 
@@ -174,6 +212,7 @@ class LatentDiffusion(nn.Module):
         straight line would leave the radius that noise has: Song et al. 2021 (arXiv 2010.02502),
         section 5.3. Exact ends: the first image is generate([condition], seed=a)[0].
         """
+        a, b, n = inputs.whole("a", a), inputs.whole("b", b), inputs.whole("n", n, most=MOST)
         if n < 2:
             raise ValueError(f"n must be at least 2 (both ends); got {n}")
         angle = torch.linspace(0, torch.pi / 2, n, dtype=torch.float64)
@@ -183,21 +222,33 @@ class LatentDiffusion(nn.Module):
         labels = None if condition is None else [condition] * n
         return self.generate(labels, z_T=z_T, seed=a, **options)
 
-    def save(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
+    def save(
+        self, folder: str | Path, dtype: torch.dtype | None = None, overwrite: bool = False
+    ) -> None:
         """Write model.safetensors and config.json; ``load`` gives the same model, bit for bit.
 
         ``dtype``: torch.float16 makes the file half as large; weights are rounded to 11 bits.
+        Raises ValueError for a model of the book's name and place (unless ``overwrite``), and for
+        what could not be read again; CheckpointError for weights that are NaN. What was in the
+        folder is then still there.
         """
+        check_target(folder, overwrite)
         write_model(folder, self, dtype)
 
     @classmethod
     def load(cls, folder: str | Path) -> "LatentDiffusion":
-        """The model in ``folder``, or the one of that name in data/checkpoints.
+        """The model of the book of that name ("digits"), or the one in ``folder``.
 
-        Raises FileNotFoundError if there is none, CheckpointError if it is damaged.
+        Raises FileNotFoundError if there is none, saying where it was looked for, and
+        CheckpointError if it is damaged.
         """
         arguments, tensors, place = read_model(folder)
-        model = cls(*arguments)
+        _, network, schedule, size, parameterization = arguments
+        network.trained_with = TrainedWith(parameterization.name, schedule, size)
+        try:
+            model = cls(*arguments)
+        except ValueError as error:
+            raise CheckpointError(f"{place}/config.json: {error}") from error
         load_weights(model, tensors, place)
         return model
 
@@ -209,35 +260,53 @@ class LatentDiffusion(nn.Module):
 
         For samplers of your own; ``count``: latents, if ``condition`` does not say how many.
         """
-        count = _count(condition, None, None) if count is None else count
+        guidance = inputs.real("guidance", guidance)
+        if abs(guidance) > 1000:  # beyond this the latents of some samplers overflow
+            raise ValueError(f"guidance must be in -1000..1000; got {guidance}: lower guidance")
+        count = how_many(condition, None, None) if count is None else count
         read = partial(network_denoiser, self.network, self.schedule, self.parameterization)
         if condition is None:
+            if negative is not None:
+                raise ValueError("negative needs a condition to move towards; give both")
             return read()
         towards = self._condition(condition, count)
-        away = self.network.null(towards) if negative is None else self._condition(negative, count)
+        away = (
+            self.network.null(towards)
+            if negative is None
+            else self._condition(negative, count, "negative")
+        )
         return guided(read(towards), read(away), guidance)
 
-    def _condition(self, condition, count: int) -> Tensor:
-        """The condition as the network takes it, (count, ..); texts are encoded, once."""
-        if _is_text(condition):
-            if not isinstance(self.network, TextUNet):
-                raise ValueError(f"this model does not read text; got {condition!r}")
-            one = isinstance(condition, str)
-            tokens = self.network.tokens(condition)  # (1 or count, L)
-            condition = tokens[0].expand(count, -1) if one else tokens
-        condition = torch.as_tensor(condition).to(self.device)
-        if condition.dim() == 0:
-            condition = condition.expand(count)
-        if len(condition) != count:
+    def images(self, x: Tensor, name: str = "x") -> Tensor:
+        """x as the model's dtype, on its device; ValueError unless it has its ``image_shape``."""
+        channels, *size = self.image_shape
+        return inputs.images(name, x, channels, size).to(self.autoencoder.scale)
+
+    def _latents(self, name: str, z: Tensor, shape: Sequence[int] | None = None) -> Tensor:
+        """z as the model's dtype, on its device; ValueError for NaN and for another shape."""
+        z = inputs.tensor(name, z)
+        c, h, w = shape or (self.latent_shape[0], "h", "w")
+        if z.dim() != 4 or 0 in z.shape or z.shape[1] != c or (shape and z.shape[1:] != shape):
             raise ValueError(
-                f"condition has {len(condition)} entries for {count} images; give one each"
+                f"{name} must be (B, {c}, {h}, {w}) for this model; got {tuple(z.shape)}"
             )
-        if isinstance(self.network, TextUNet) and not condition.is_floating_point():
-            condition = self.network.encode(condition)  # (count, L, dim)
-        return condition
+        if not z.is_floating_point():
+            raise ValueError(f"{name} must be real numbers; got {z.dtype}: use .float()")
+        bad = int((~torch.isfinite(z)).sum())
+        if bad:
+            raise ValueError(f"{name} has {bad} entries that are NaN or infinite")
+        return z.to(self.autoencoder.scale.dtype)
+
+    def _condition(self, condition, count: int, name: str = "condition") -> Tensor:
+        return prepared(self.network, condition, count, name)
 
     def _keyed(self, sampler: Callable, seed: int, count: int) -> Callable:
         """The step with its noise keyed by (seed, image), where it takes noise at all."""
+        if not callable(sampler):
+            raise ValueError(
+                "sampler must be a step function, such as ddim (from minildm.samplers import ddim);"
+                f" got {sampler!r}"
+            )
         given = sampler.keywords if isinstance(sampler, partial) else {}
         if "draw" not in inspect.signature(sampler).parameters or "draw" in given:
             return sampler
@@ -246,31 +315,24 @@ class LatentDiffusion(nn.Module):
 
     def _normal(self, seed: int, purpose: int, number: int, count: int) -> Tensor:
         noise = keyed_normal((seed, purpose, number), range(count), self.latent_shape)
-        return noise.to(self.device)
+        return noise.to(self.autoencoder.scale)
 
 
 def _seed(seed: int | None) -> int:
-    return int(torch.randint(2**62, ())) if seed is None else seed
+    return int(torch.randint(2**62, ())) if seed is None else inputs.whole("seed", seed)
 
 
-def _count(condition, z_T: Tensor | None, count: int | None) -> int:
-    """How many images: as many as conditions or noises there are, else ``count``, else 1."""
-    for given in (z_T, condition):
-        if isinstance(given, list | tuple) or getattr(given, "ndim", 0) > 0:
-            return len(given)
-    return 1 if count is None else count
+def _steps(steps: int) -> int:
+    return inputs.whole("steps", steps, 1, MOST)
 
 
-def _is_text(condition) -> bool:
-    if isinstance(condition, list | tuple):
-        return bool(condition) and isinstance(condition[0], str)
-    return isinstance(condition, str)
-
-
-def _check_mask(mask: Tensor, x: Tensor) -> None:
+def _checked_mask(mask: Tensor, x: Tensor) -> Tensor:
+    """The mask as a tensor; ValueError unless it is (B, 1, H, W) of 0 and 1 for the images x."""
+    mask = inputs.tensor("mask", mask)
     if mask.shape != (len(x), 1, *x.shape[2:]):
         raise ValueError(
             f"mask must be {(len(x), 1, *x.shape[2:])} for these images; got {tuple(mask.shape)}"
         )
     if not ((mask == 0) | (mask == 1)).all():
         raise ValueError("mask must hold 0 (keep) and 1 (draw anew) only; use (mask > 0.5).float()")
+    return mask

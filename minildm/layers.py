@@ -16,11 +16,28 @@ def time_embedding(t: Tensor, dim: int, time_scale: float = 1000.0) -> Tensor:
     Integer t (steps 1..T) is used as it is; a float t in [0, 1] is first multiplied by
     `time_scale`.  Vaswani et al. 2017 (arXiv 1706.03762), section 3.5.
     """
+    t = t.reshape(-1)
     t = t.float() * time_scale if t.is_floating_point() else t.float()
     half = dim // 2
     omega = torch.exp(-math.log(10_000.0) * torch.arange(half, device=t.device) / half)
     angle = t[:, None] * omega  # (B, half)
     return torch.cat([angle.cos(), angle.sin()], dim=1)  # (B, dim)
+
+
+def check_latents(z_t: Tensor, t: Tensor, channels: int, drop: Tensor | None = None) -> None:
+    """Raise ValueError unless a network of ``channels`` can be called with these.
+
+    z_t (B, channels, h, w) real, t (B,) or one time for all, drop (B,) bool. Their values are not
+    looked at: that would cost time at each step; samplers and trainings look at them.
+    """
+    if z_t.dim() != 4 or z_t.shape[1] != channels or 0 in z_t.shape:
+        raise ValueError(f"z_t must be (B, {channels}, h, w); got {tuple(z_t.shape)}")
+    if not z_t.is_floating_point():
+        raise ValueError(f"z_t must be real numbers; got {z_t.dtype}: use .float()")
+    if t.dim() > 1 or (t.dim() == 1 and len(t) not in (1, len(z_t))) or t.is_complex():
+        raise ValueError(f"t must be ({len(z_t)},), one time per latent; got {tuple(t.shape)}")
+    if drop is not None and (drop.dtype != torch.bool or drop.shape != (len(z_t),)):
+        raise ValueError(f"drop must be bool ({len(z_t)},); got {drop.dtype} {tuple(drop.shape)}")
 
 
 def zero_(layer: nn.Module) -> nn.Module:

@@ -19,7 +19,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from minildm import checks
+from minildm import checks, inputs
 from minildm.denoise import Denoiser
 from minildm.schedule import expand
 
@@ -32,8 +32,9 @@ def log_likelihood(denoise: Denoiser, schedule, z0: Tensor, times: Tensor) -> Te
     that of ``sample`` with infinitely many steps and without noise, begun from N(0, I).
     Raises ValueError for a bad grid, one that does not go from T down to 0, or points not (B, d).
     """
-    checks.points(z0, z0.shape[-1])
-    times = torch.as_tensor(times)
+    checks.points(z0, z0.shape[-1] if isinstance(z0, Tensor) and z0.dim() else 0, "z0")
+    times = inputs.tensor("times", times)
+    schedule(times)  # raises for a wrong dtype or range
     checks.grid(times)
     if times[0] != schedule.T or times[-1] != 0:
         raise ValueError(
@@ -53,11 +54,13 @@ def log_likelihood(denoise: Denoiser, schedule, z0: Tensor, times: Tensor) -> Te
 def mixture_log_density(weights: Tensor, means: Tensor, covs: Tensor, z: Tensor) -> Tensor:
     """log sum_k weights_k N(z; mean_k, cov_k), in nats: z (n, d) -> float64 (n,).
 
-    Raises ValueError as ``mixture_denoiser`` does.
+    Raises ValueError as ``mixture_denoiser`` does, and for a singular covariance.
     """
-    weights, means, covs = (torch.as_tensor(x, dtype=torch.float64) for x in (weights, means, covs))
-    checks.mixture(weights, means, covs)
-    away = z.double()[:, None] - means  # (n, K, d)
+    weights, means, covs = checks.mixture(weights, means, covs)
+    _with_density(covs)
+    z = checks.table("z", z)
+    checks.points(z, means.shape[1], "z")
+    away = z[:, None] - means  # (n, K, d)
     squares = (away * torch.linalg.solve(covs, away[..., None])[..., 0]).sum(-1)  # (n, K)
     each = -(squares + torch.logdet(2 * math.pi * covs)) / 2
     return torch.logsumexp(weights.log() + each, dim=1)
@@ -68,10 +71,18 @@ def mixture_entropy(weights: Tensor, covs: Tensor) -> float:
 
     The entropy of a mixture whose modes do not overlap; where they do, the true one is smaller.
     Cover and Thomas, Elements of Information Theory (2006), theorem 8.4.1 for each mode.
+    Raises ValueError as ``mixture_log_density`` does.
     """
-    weights, covs = (torch.as_tensor(x, dtype=torch.float64) for x in (weights, covs))
+    covs = checks.table("cov", covs)
+    weights, _, covs = checks.mixture(weights, torch.zeros(covs.shape[:2]), covs)
+    _with_density(covs)
     inside = torch.logdet(2 * math.pi * math.e * covs) / 2  # (K,)
     return float((torch.special.entr(weights) + weights * inside).sum())
+
+
+def _with_density(covs: Tensor) -> None:
+    if not (torch.linalg.det(covs) > 0).all():
+        raise ValueError("a covariance is singular: there is no density")
 
 
 def _angle(schedule, t: Tensor) -> Tensor:

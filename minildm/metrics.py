@@ -7,6 +7,9 @@ mode_coverage       share of a mixture's modes that are hit, share of points tha
 confident_fraction  share of images that a classifier is sure about
 confident_classes   how many classes are among those
 caption_accuracy    share of pictures that are what their captions say (accuracy.py)
+
+Tensors and NumPy arrays are taken. All raise ValueError for NaN and infinity, for nothing to
+measure, and for shapes that do not fit: a sampler that has diverged has no distance.
 """
 
 from typing import NamedTuple
@@ -14,6 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from minildm import checks, inputs
 from minildm.accuracy import caption_accuracy
 from minildm.losses import reconstruction_loss
 
@@ -32,7 +36,7 @@ class Coverage(NamedTuple):
 
 def root(cov: Tensor) -> Tensor:
     """The symmetric root R of a covariance, R R = cov: (d, d); also for singular covariances."""
-    variances, axes = torch.linalg.eigh(cov)
+    variances, axes = torch.linalg.eigh(_covariance("cov", cov))
     return (axes * variances.clamp(min=0).sqrt()) @ axes.T
 
 
@@ -42,18 +46,22 @@ def frechet_gaussians(mean_a: Tensor, cov_a: Tensor, mean_b: Tensor, cov_b: Tens
 
     Dowson and Landau 1982, J. Multivariate Anal. 12, eq. 4; in FID: Heusel et al. 2017, eq. 6.
     """
-    mean_a, cov_a, mean_b, cov_b = (x.double() for x in (mean_a, cov_a, mean_b, cov_b))
+    mean_a, mean_b = checks.table("mean_a", mean_a), checks.table("mean_b", mean_b)
+    cov_a, cov_b = _covariance("cov_a", cov_a), _covariance("cov_b", cov_b)
+    if not mean_a.shape == mean_b.shape == cov_a.shape[:1] == cov_b.shape[:1]:
+        shapes = ", ".join(str(tuple(x.shape)) for x in (mean_a, cov_a, mean_b, cov_b))
+        raise ValueError(f"give (d,), (d, d), (d,), (d, d) with one d; got {shapes}")
     # tr (A B)^(1/2) = tr (A^(1/2) B A^(1/2))^(1/2), which stays symmetric
     root_a = root(cov_a)
     inner = torch.linalg.eigvalsh(root_a @ cov_b @ root_a).clamp(min=0).sqrt().sum()
     spread = cov_a.trace() + cov_b.trace() - 2 * inner
-    return max(0.0, float((mean_a - mean_b).square().sum() + spread))
+    # clamp keeps a NaN; Python's max(0.0, nan) is 0.0, and a broken sampler would be perfect
+    return float(((mean_a - mean_b).square().sum() + spread).clamp(min=0))
 
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:
     """``frechet_gaussians`` of the means and covariances of two sets (n, d), (m, d); n, m > 1."""
-    _check_sets(a, b)
-    a, b = a.double(), b.double()
+    a, b = _sets(a, b)
     return frechet_gaussians(a.mean(0), a.T.cov(), b.mean(0), b.T.cov())
 
 
@@ -63,11 +71,12 @@ def sliced_wasserstein(a: Tensor, b: Tensor, directions: int = 256, seed: int = 
     In one dimension that distance compares sorted values; sets (n, d), (m, d) of different sizes
     are compared through their quantiles. Rabin et al. 2011, "Wasserstein barycenter", eq. 9.
     """
-    _check_sets(a, b)
-    generator = torch.Generator().manual_seed(seed)
+    a, b = _sets(a, b)
+    directions = checks.count("directions", directions)
+    generator = torch.Generator().manual_seed(checks.seed(seed))
     lines = torch.randn(a.shape[1], directions, dtype=torch.float64, generator=generator)
     lines = lines / lines.norm(dim=0)  # (d, directions): unit vectors
-    p, q = ((x.double() @ lines).sort(dim=0).values for x in (a, b))  # (n, .), (m, .)
+    p, q = ((x @ lines).sort(dim=0).values for x in (a, b))  # (n, .), (m, .)
     if len(p) != len(q):
         levels = (torch.arange(max(len(p), len(q)), dtype=torch.float64) + 0.5) / max(
             len(p), len(q)
@@ -77,7 +86,12 @@ def sliced_wasserstein(a: Tensor, b: Tensor, directions: int = 256, seed: int = 
 
 
 def psnr(x_hat: Tensor, x: Tensor, span: float = 2.0) -> Tensor:
-    """10 log10(span^2 / mean squared error) per image, in dB: (B,). ``span`` is 2 for [-1, 1]."""
+    """10 log10(span^2 / mean squared error) per image, in dB: (B,); infinite for equal images.
+
+    ``span``: largest minus smallest possible value, 2 for [-1, 1].
+    """
+    x_hat, x = inputs.tensor("x_hat", x_hat), inputs.tensor("x", x)
+    span = inputs.real("span", span, 0, checks.LARGEST, open=True)
     return 10 * torch.log10(span**2 / reconstruction_loss(x_hat, x))
 
 
@@ -86,34 +100,58 @@ def mode_coverage(points: Tensor, means: Tensor, std: float, sigmas: float = 3.0
 
     A point is near a mode if it is its nearest one and within ``sigmas`` standard deviations.
     """
-    if not std > 0:
-        raise ValueError(f"std must be positive; got {std}")
-    distance, nearest = torch.cdist(points.double(), means.double()).min(dim=1)  # (n,), (n,)
+    std, sigmas = (
+        inputs.real(name, value, 0, checks.LARGEST, open=True)
+        for name, value in (("std", std), ("sigmas", sigmas))
+    )
+    points, means = _sets(points, means, least=1)
+    distance, nearest = torch.cdist(points, means).min(dim=1)  # (n,), (n,)
     near = distance <= sigmas * std
     return Coverage(len(nearest[near].unique()) / len(means), float(near.double().mean()))
 
 
 def confident_fraction(probabilities: Tensor, threshold: float = 0.9) -> float:
     """Share of rows of ``probabilities`` (n, classes) whose largest entry is >= threshold."""
-    return float((_checked(probabilities).amax(1) >= threshold).double().mean())
+    top, _ = _surest(probabilities)
+    return float((top >= inputs.real("threshold", threshold, 0, 1)).double().mean())
 
 
 def confident_classes(probabilities: Tensor, threshold: float = 0.9) -> int:
     """Number of classes that are the confident answer (>= threshold) for at least one row."""
-    top, label = _checked(probabilities).max(dim=1)
-    return len(label[top >= threshold].unique())
+    top, label = _surest(probabilities)
+    return len(label[top >= inputs.real("threshold", threshold, 0, 1)].unique())
 
 
-def _checked(probabilities: Tensor) -> Tensor:
-    total = probabilities.sum(-1)
-    if probabilities.dim() != 2 or not torch.allclose(total, torch.ones_like(total), atol=1e-3):
-        raise ValueError("probabilities must be (n, classes) with rows that sum to 1: use softmax")
-    return probabilities
+def _surest(probabilities: Tensor) -> tuple[Tensor, Tensor]:
+    """Largest probability and its class, (n,) each; ValueError unless each row is a distribution.
 
-
-def _check_sets(a: Tensor, b: Tensor) -> None:
-    if a.dim() != 2 or b.dim() != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
+    In the tensor's own precision: 0.9 as a float32 is compared as one.
+    """
+    p = inputs.tensor("probabilities", probabilities)
+    checks.samples(probabilities=p)
+    if p.dim() != 2 or not ((p >= 0) & (p <= 1.001)).all() or ((p.sum(1) - 1).abs() > 1e-3).any():
         raise ValueError(
-            f"give two sets (n, d), (m, d) with n, m > 1; got {tuple(a.shape)}, {tuple(b.shape)}: "
-            "flatten images first"
+            "probabilities must be (n, classes), each >= 0, with rows that sum to 1: use softmax"
         )
+    return p.max(dim=1)
+
+
+def _sets(a: Tensor, b: Tensor, least: int = 2) -> tuple[Tensor, Tensor]:
+    """Two sets of points as float64, (n, d) and (m, d); n, m >= ``least``."""
+    a, b = checks.table("the first set", a), checks.table("the second set", b)
+    fits = a.dim() == b.dim() == 2 and a.shape[1] == b.shape[1] > 0
+    if not fits or min(len(a), len(b)) < least:
+        raise ValueError(
+            f"give two sets (n, d), (m, d) with n, m >= {least}; got {tuple(a.shape)}, "
+            f"{tuple(b.shape)}: flatten images first"
+        )
+    return a, b
+
+
+def _covariance(name: str, cov: Tensor) -> Tensor:
+    """A covariance as float64 (d, d); what float32 makes of a singular one passes."""
+    cov = checks.table(name, cov)
+    if cov.dim() != 2 or len(cov) == 0 or cov.shape[0] != cov.shape[1]:
+        raise ValueError(f"{name} must be (d, d); got {tuple(cov.shape)}")
+    checks.covariance(name, cov, tolerance=1e-5)
+    return cov

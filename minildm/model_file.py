@@ -5,10 +5,13 @@
     metrics.json        of a model of the book: what its training cost
     STAGE.jsonl         and how it went, one line per progress record
 
-The models of the book are in data/checkpoints; their folder's name is enough to load them.
+The models of the book are in data/checkpoints (places.py); their folder's name is enough to load
+them.
 """
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,22 +19,39 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from minildm import predict
+from minildm import inputs, places, predict
 from minildm import schedule as schedules
 from minildm.autoencoder import Autoencoder, AutoencoderConfig
-from minildm.checkpoint import CheckpointError, load_checkpoint, save_checkpoint, write_figures
+from minildm.checkpoint import (
+    CheckpointError,
+    build_for,
+    load_checkpoint,
+    save_checkpoint,
+    write_figures,
+)
 from minildm.folding import Folding, FoldingConfig
 from minildm.machine import surroundings
 from minildm.progress import Progress, write_history
 from minildm.text import TextUNetConfig, build_network
 from minildm.unet import UNetConfig
 
-SHIPPED = Path(__file__).parents[1] / "data" / "checkpoints"
 EXACT = ("autoencoder.scale", "betas")  # never rounded: every latent depends on them
+AUTOENCODERS = {
+    "Autoencoder": (Autoencoder, AutoencoderConfig),
+    "Folding": (Folding, FoldingConfig),
+}
+SCHEDULES = ("DiscreteSchedule", "CosineSchedule", "FlowSchedule")
+PARAMETERIZATIONS = ("EPS", "Z0", "V", "FLOW")
+ROUNDED_TO = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def write_model(folder: str | Path, model: nn.Module, dtype: torch.dtype | None) -> None:
-    """Write a ``LatentDiffusion``; ``dtype``: what its weights are rounded to, None: not at all."""
+    """Write a ``LatentDiffusion``; ``dtype``: what its weights are rounded to, None: not at all.
+
+    Raises ValueError for what could not be read again: another dtype, weights that overflow in it,
+    a network, schedule or parameterisation of one's own. CheckpointError for weights that are NaN.
+    """
+    _check_writable(model, dtype)
     tensors = dict(model.state_dict())
     schedule = type(model.schedule).__name__
     if schedule == "DiscreteSchedule":
@@ -46,6 +66,26 @@ def write_model(folder: str | Path, model: nn.Module, dtype: torch.dtype | None)
         "parameterization": model.parameterization.name,
     }
     save_checkpoint(folder, {name: _rounded(name, t, dtype) for name, t in tensors.items()}, config)
+
+
+def _check_writable(model: nn.Module, dtype: torch.dtype | None) -> None:
+    if dtype is not None and dtype not in ROUNDED_TO:
+        raise ValueError(
+            f"dtype must be None, torch.float16, bfloat16, float32 or float64; got {dtype}"
+        )
+    kinds = {
+        "autoencoder": (model.autoencoder, tuple(AUTOENCODERS)),
+        "network": (model.network, ("UNet", "TextUNet")),
+        "schedule": (model.schedule, SCHEDULES),
+    }
+    for name, (part, known) in kinds.items():
+        if type(part).__name__ not in known:
+            raise ValueError(
+                f"{name} is a {type(part).__name__}; a file of a model holds {' or '.join(known)}"
+            )
+    if model.parameterization.name not in PARAMETERIZATIONS:
+        known = ", ".join(PARAMETERIZATIONS)
+        raise ValueError(f"parameterization must be {known}; got {model.parameterization.name}")
 
 
 def write_trained(
@@ -76,60 +116,136 @@ def write_trained(
 def read_model(folder: str | Path) -> tuple[tuple, dict[str, Tensor], Path]:
     """(arguments of ``LatentDiffusion``, its weights, the folder they were found in).
 
-    ``folder``: a path, or the name of a model in data/checkpoints. Raises FileNotFoundError,
-    naming the models there are, and CheckpointError for a damaged or foreign one.
+    ``folder``: see ``find_model``. Raises FileNotFoundError, naming the models there are, and
+    CheckpointError, naming the field, for a damaged or foreign one.
     """
     place = find_model(folder)
     tensors, config = load_checkpoint(place)
     betas = tensors.pop("betas", None)
-    try:
-        make_schedule = {
-            "DiscreteSchedule": lambda: schedules.DiscreteSchedule(betas),
-            "CosineSchedule": schedules.CosineSchedule,
-            "FlowSchedule": schedules.FlowSchedule,
-        }[config["schedule"]]
-        make_autoencoder = {
-            "Autoencoder": lambda sizes: Autoencoder(AutoencoderConfig(**sizes)),
-            "Folding": lambda sizes: Folding(FoldingConfig(**sizes)),
-        }[config.get("autoencoder_kind", "Autoencoder")]
-        network = config["network"]
-        kind = TextUNetConfig if "text" in network else UNetConfig
-        arguments = (
-            make_autoencoder(config["autoencoder"]),
-            build_network(kind(**network)),
-            make_schedule(),
-            config["latent_size"],
-            getattr(predict, config["parameterization"]),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    if config.get("model") != "LatentDiffusion":
         raise CheckpointError(
-            f"{place}/config.json describes no LatentDiffusion ({error!r}); save it again"
+            f"{place}/config.json: model is {config.get('model')!r}, not LatentDiffusion; give "
+            "another folder"
+        )
+    autoencoder = _autoencoder(config, tensors, place)
+    with _field(place, "network"):
+        sizes = config["network"]
+        network_config = (TextUNetConfig if "text" in sizes else UNetConfig)(**sizes)
+    network = build_for(lambda: build_network(network_config), _under("network.", tensors), place)
+    with _field(place, "schedule"):
+        schedule = _schedule(_known(config["schedule"], SCHEDULES), betas)
+    with _field(place, "latent_size"):
+        latent_size = inputs.whole_tuple("latent_size", config["latent_size"], 1, 4096)
+        if len(latent_size) != 2:
+            raise ValueError(f"it must be (h, w); got {latent_size}")
+    with _field(place, "parameterization"):
+        name = _known(config["parameterization"], PARAMETERIZATIONS)
+    return (autoencoder, network, schedule, latent_size, getattr(predict, name)), tensors, place
+
+
+def _autoencoder(config: Mapping, tensors: Mapping[str, Tensor], place: Path) -> Autoencoder:
+    with _field(place, "autoencoder_kind"):
+        name = _known(config.get("autoencoder_kind", "Autoencoder"), tuple(AUTOENCODERS))
+    make, make_config = AUTOENCODERS[name]
+    with _field(place, "autoencoder"):
+        sizes = make_config(**config["autoencoder"])
+    autoencoder = build_for(lambda: make(sizes), _under("autoencoder.", tensors), place)
+    scale = tensors["autoencoder.scale"]
+    if not (scale.is_floating_point() and scale > 0):
+        raise CheckpointError(f"{place}: autoencoder.scale must be positive; it is {scale.item()}")
+    return autoencoder
+
+
+def _schedule(name: str, betas: Tensor | None):
+    if (betas is None) == (name == "DiscreteSchedule"):
+        raise ValueError(f"{name} with{'out' if betas is None else ''} betas beside its weights")
+    return getattr(schedules, name)() if betas is None else schedules.DiscreteSchedule(betas)
+
+
+@contextmanager
+def _field(place: Path, name: str) -> Iterator[None]:
+    """Errors inside become one CheckpointError that names the field of config.json."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        what = "is missing" if isinstance(error, KeyError) else f"cannot be used: {error}"
+        raise CheckpointError(
+            f"{place}/config.json describes no LatentDiffusion: {name} {what}; save it again"
         ) from error
-    return arguments, tensors, place
+
+
+def _known(value: Any, known: Sequence[str]) -> str:
+    if value not in known:
+        raise ValueError(f"{value!r} is not one of {', '.join(known)}")
+    return value
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def find_model(name: str | Path) -> Path:
-    """The folder of a model: ``name`` itself if there is such a folder, else in data/checkpoints.
+    """The folder of a model.
 
-    Raises FileNotFoundError if there is neither.
+    A bare name of the book ("digits") is the book's model, whatever lies in the working directory.
+    Anything else is a folder, else a name in $MINILDM_DATA or in data/checkpoints.
+    Raises FileNotFoundError, saying where it was looked for.
     """
-    if Path(name).is_dir():
+    if places.is_bare(name) and name in places.MODELS:
+        place, here = places.book_folder(name), Path(name)
+        if places.is_folder(here) and not here.samefile(place):
+            warnings.warn(
+                f"{name!r} is the book's model, in {place}; write './{name}' for the folder of "
+                "that name in the working directory",
+                stacklevel=4,
+            )
+        return place
+    if str(name) and places.is_folder(Path(name)):
         return Path(name)
-    if (SHIPPED / name).is_dir():
-        return SHIPPED / name
-    raise FileNotFoundError(
-        f"there is no folder {name}, and no model of that name in {SHIPPED}: give a folder written "
-        f"by save(), or one of {', '.join(shipped_models()) or 'none so far'}"
-    )
+    place = places.by_name(name) if places.is_bare(name) else None
+    if place is None:
+        raise FileNotFoundError(
+            f"there is no folder {str(name)[:200]!r} in {Path.cwd()}, and no model of that name: "
+            f"{places.where_looked()}. Give a folder written by save(), or one of "
+            f"{', '.join(shipped_models()) or 'none so far'}"
+        )
+    return place
+
+
+def check_target(folder: str | Path, overwrite: bool) -> None:
+    """Raise ValueError where saving to ``folder`` would hide or replace a model of the book.
+
+    ``overwrite``: it is meant. A bare name of the book is refused even then: loaded by that name,
+    the book's model would come.
+    """
+    if places.is_bare(folder) and folder in places.MODELS:
+        raise ValueError(
+            f"{folder!r} is the name of a model of the book; save to './{folder}', or under "
+            "another name"
+        )
+    path = Path(folder)
+    shipped = any(home.resolve() == path.resolve().parent for home in places.homes())
+    if shipped and (path / "config.json").exists() and not overwrite:
+        raise ValueError(
+            f"{path} holds a model that comes with the book; overwrite=True replaces it"
+        )
 
 
 def shipped_models() -> list[str]:
-    """Names of the latent diffusion models in data/checkpoints."""
-    places = SHIPPED.glob("*/config.json")
-    return sorted(p.parent.name for p in places if '"LatentDiffusion"' in p.read_text("utf-8"))
+    """Names of the latent diffusion models in $MINILDM_DATA and in data/checkpoints."""
+    found = [place for home in places.homes() for place in home.glob("*/config.json")]
+    kinds = {p.parent.name: p.read_text("utf-8", errors="replace") for p in reversed(found)}
+    return sorted(name for name, text in kinds.items() if '"LatentDiffusion"' in text)
 
 
 def _rounded(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
     if dtype is None or name in EXACT or not tensor.is_floating_point():
         return tensor
-    return tensor.to(dtype)
+    rounded = tensor.to(dtype)
+    lost = torch.isfinite(tensor) & ~torch.isfinite(rounded)
+    if lost.any():
+        raise ValueError(
+            f"{name} has {int(lost.sum())} weights beyond the range of {dtype}, up to "
+            f"{float(tensor[lost].abs().max()):.3g}: save with dtype=None or torch.bfloat16"
+        )
+    return rounded

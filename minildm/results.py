@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from minildm.checkpoint import CheckpointError, replace_files
-from minildm.model_file import SHIPPED
+from minildm.places import VARIABLE, results_file
 
-RESULTS = SHIPPED.parent / "results.json"
+RESULTS = results_file()
 OUT = Path("outputs") / "results.json"  # in the working directory
 INSTALL = (
     "the book's data do not come with the package alone: get the whole repository, and in its "
-    "folder python -m pip install -c constraints.txt -e ."
+    f"folder python -m pip install -c constraints.txt -e . (or set {VARIABLE} to the "
+    "data/checkpoints of such a folder)"
 )
 
 

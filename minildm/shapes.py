@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from minildm import checks, inputs
 from minildm.noise import seeded
 
 SIZE = 64
@@ -65,10 +66,15 @@ NAMES = ("background", "relation", *(f"{a} {n}" for n in (1, 2) for a in Thing._
 
 
 def to_rows(scenes: list[Scene]) -> Tensor:
-    """Scenes as integers: int64 (n, 10), column i counts through ``ATTRIBUTES[i]``."""
+    """Scenes as integers: int64 (n, 10), column i counts through ``ATTRIBUTES[i]``.
+
+    Raises ValueError for a word that is no value of its attribute.
+    """
     rows = []
     for scene in scenes:
         words = (scene.background, scene.relation, *scene.first, *scene.second)
+        if len(words) != len(NAMES):
+            raise ValueError(f"a scene has {', '.join(NAMES)}; got {words}")
         for word, name, known in zip(words, NAMES, ATTRIBUTES, strict=True):
             if word not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}; got {word!r}")
@@ -77,12 +83,38 @@ def to_rows(scenes: list[Scene]) -> Tensor:
 
 
 def to_scenes(rows: Tensor) -> list[Scene]:
-    """The scenes of integer rows (n, 10): ``to_rows`` undone."""
+    """The scenes of integer rows (n, 10): ``to_rows`` undone. Raises ValueError for other rows."""
     scenes = []
-    for row in rows.tolist():
+    for row in checked_rows(rows).tolist():
         words = [known[i] for i, known in zip(row, ATTRIBUTES, strict=True)]
         scenes.append(Scene(words[0], words[1], Thing(*words[2:6]), Thing(*words[6:])))
     return scenes
+
+
+MOST = torch.tensor([len(known) - 1 for known in ATTRIBUTES])  # the largest entry of each column
+
+
+def checked_rows(rows: Tensor, name: str = "rows", least: int = 0) -> Tensor:
+    """A scene table, int64 (n, 10); ValueError unless each entry is in ``least``.. its largest.
+
+    ``least`` = -1 is for requests: what is not said. (Python would take -1 for the last colour.)
+    """
+    rows = inputs.tensor(name, rows)
+    whole = not (rows.is_floating_point() or rows.is_complex() or rows.dtype == torch.bool)
+    if rows.dim() != 2 or rows.shape[1] != len(ATTRIBUTES) or not whole or rows.is_meta:
+        raise ValueError(
+            f"{name} must be whole numbers (n, {len(ATTRIBUTES)}); got {rows.dtype} "
+            f"{tuple(rows.shape)}{' without values (meta)' if rows.is_meta else ''}"
+        )
+    rows = rows.long()
+    bad = (rows < least) | (rows > MOST.to(rows.device))
+    if bad.any():
+        i, column = bad.nonzero()[0].tolist()
+        raise ValueError(
+            f"{name}[{i}] has {int(rows[i, column])} for {NAMES[column]}, which goes from {least} "
+            f"to {int(MOST[column])}"
+        )
+    return rows
 
 
 @functools.cache
@@ -134,8 +166,11 @@ def stamps() -> Tensor:
 
 
 def palette(colours: dict[str, tuple[int, int, int]]) -> Tensor:
-    """Colours 0..255 as float32 (n, 3) in [-1, 1]."""
-    return torch.tensor(list(colours.values())) * (2 / 255) - 1
+    """Colours 0..255 as float32 (n, 3) in [-1, 1]. Raises ValueError for other numbers."""
+    x = checks.table("colours", list(colours.values()))
+    if x.dim() != 2 or x.shape[1] != 3 or not ((x >= 0) & (x <= 255)).all():
+        raise ValueError(f"colours must be three numbers in 0..255 each; got {colours}")
+    return x.float() * (2 / 255) - 1
 
 
 def draw_places(rows: Tensor, u: Tensor) -> Tensor:
@@ -143,7 +178,11 @@ def draw_places(rows: Tensor, u: Tensor) -> Tensor:
 
     ``u`` (n, 4) uniform in [0, 1): two along the relation, two across. The boxes never overlap,
     keep ``GAP`` between them along the relation, and drift at most ``DRIFT`` across it.
+    Raises ValueError for rows that are no scenes, or u outside [0, 1).
     """
+    rows, u = checked_rows(rows), checks.uniform("u", u)
+    if u.shape != (len(rows), 4):
+        raise ValueError(f"u must be ({len(rows)}, 4), as many as rows; got {tuple(u.shape)}")
     half = torch.tensor(list(SIZES.values()))
     r1, r2 = half[rows[:, 2]], half[rows[:, 6]]
     free = SIZE - 2 * MARGIN - GAP - 2 * (r1 + r2)  # pixels to share out: before, between, after
@@ -170,7 +209,16 @@ def render(rows: Tensor, places: Tensor) -> Tensor:
     """The pictures: float32 (n, 3, 64, 64) in [-1, 1].
 
     pixel = background + share covered · (colour − background), for one object after the other.
+    Raises ValueError for rows that are no scenes, or places outside the picture.
     """
+    rows, places = checked_rows(rows), inputs.tensor("places", places)
+    inside = places.shape == (len(rows), 2, 2) and places.dtype == torch.int64
+    least = -STAMP // 2  # there an object is just out of sight
+    if not inside or places.is_meta or not ((places >= least) & (places <= SIZE)).all():
+        raise ValueError(
+            f"places must be int64 ({len(rows)}, 2, 2), each in {least}..{SIZE}; got "
+            f"{places.dtype} {tuple(places.shape)}"
+        )
     x = palette(BACKGROUNDS)[rows[:, 0]][:, :, None, None]  # (n, 3, 1, 1)
     for i, things in enumerate((rows[:, 2:6], rows[:, 6:])):
         colour = palette(COLOURS)[things[:, 2]][:, :, None, None]  # (n, 3, 1, 1)
@@ -228,6 +276,7 @@ class Pictures:
     """
 
     def __init__(self, table: Tensor, n: int, seed: int = 0) -> None:
+        table, n = checked_rows(table, "table"), inputs.whole("n", n, most=checks.MOST)
         if n < 1 or len(table) < 1:
             raise ValueError(f"give at least one scene and one picture; got {len(table)} and {n}")
         u = torch.rand(n, 5, dtype=torch.float64, generator=seeded(seed, n))

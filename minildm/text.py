@@ -12,28 +12,42 @@ dropping captions. Vaswani et al. 2017 (arXiv 1706.03762), with the norms first;
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minildm import inputs
 from minildm.captions import LENGTH, NULL, NUMBER, PAD, VOCABULARY, read, split
-from minildm.layers import MOST_BLOCKS, WIDEST, masked_mean
+from minildm.layers import MOST_BLOCKS, WIDEST, check_latents, masked_mean
 from minildm.unet import UNet, UNetConfig
 
 
 def tokenize(texts: str | Sequence[str], length: int = LENGTH) -> Tensor:
     """Texts as token numbers: int64 (n, length), filled up with PAD; "" is NULL: no text.
 
-    Knows words, not grammar. Raises ValueError for unknown words and for texts that are too long.
+    Knows words, not grammar. Raises ValueError for unknown words, for texts that are too long, and
+    for what is no text.
     """
-    rows = []
-    for text in [texts] if isinstance(texts, str) else texts:
+    rows, length = [], inputs.whole("length", length, 1, WIDEST)
+    for text in listed(texts):
         numbers = [NUMBER[word] for word in split(text)] or [NULL]
         if len(numbers) > length:
             raise ValueError(f"{text!r} has {len(numbers)} words; at most {length} can be read")
         rows.append(numbers + [PAD] * (length - len(numbers)))
     return torch.tensor(rows, dtype=torch.int64).reshape(-1, length)  # (n, length)
+
+
+def listed(texts: str | Sequence[str]) -> list[str]:
+    """One text or several as a list; ValueError for anything that is no text: 3, None, [None]."""
+    found = [texts] if isinstance(texts, str) else texts
+    known = isinstance(found, Sequence | np.ndarray | set) and not isinstance(found, bytes)
+    for text in found if known else [texts]:
+        if not isinstance(text, str):
+            raise ValueError(
+                f'give a text or a list of texts ("" is no text); got {repr(text)[:100]}'
+            )
+    return list(found)
 
 
 @dataclass(frozen=True)
@@ -173,11 +187,13 @@ class TextUNet(nn.Module):
         ``drop``: (B,) bool, in training: these samples see the NULL token instead of their text.
         Raises ValueError for a condition of the wrong kind, shape or range.
         """
+        check_latents(z_t, t, self.config.channels, drop)
         if condition is None:
             condition = self.null(torch.empty(len(z_t), 1, dtype=torch.int64, device=z_t.device))
-        condition = condition.to(z_t.device)
-        if len(condition) != len(z_t):
+        condition = inputs.tensor("condition", condition).to(z_t.device)
+        if condition.dim() == 0 or len(condition) != len(z_t):
             raise ValueError(f"condition has {len(condition)} texts for {len(z_t)} latents")
+        self._check_condition(condition)
         if drop is not None:
             drop = drop.to(z_t.device).reshape(-1, *[1] * (condition.dim() - 1))  # (B, 1, ..)
             condition = torch.where(drop, self.null(condition), condition)
@@ -188,14 +204,27 @@ class TextUNet(nn.Module):
         concat = self.to_map(masked_mean(words, mask))[:, :, None, None]  # (B, channels, 1, 1)
         return self.unet(z_t, t, concat.expand(-1, -1, *z_t.shape[2:]))
 
+    def _check_condition(self, condition: Tensor) -> None:
+        """Token numbers (B, L), or vectors (B, L, dim); ``encode`` looks at the tokens."""
+        dim = self.config.text.dim
+        if condition.is_floating_point() and (condition.dim() != 3 or condition.shape[2] != dim):
+            raise ValueError(
+                f"condition must be token numbers (B, L) or vectors (B, L, {dim}); got "
+                f"{condition.dtype} {tuple(condition.shape)}"
+            )
+
     def encode(self, tokens: Tensor) -> Tensor:
         """Token numbers (B, L) -> the condition (B, L, dim) that ``forward`` takes as well."""
-        cfg = self.config.text
-        if tokens.dtype != torch.int64 or tokens.dim() != 2 or tokens.shape[1] > cfg.length:
+        cfg, tokens = self.config.text, inputs.tensor("tokens", tokens)
+        whole = not (
+            tokens.is_floating_point() or tokens.is_complex() or tokens.dtype == torch.bool
+        )
+        if not whole or tokens.dim() != 2 or 0 in tokens.shape or tokens.shape[1] > cfg.length:
             raise ValueError(
-                f"tokens must be int64 (B, L), L <= {cfg.length}; got {tokens.dtype} "
+                f"tokens must be whole numbers (B, L), L <= {cfg.length}; got {tokens.dtype} "
                 f"{tuple(tokens.shape)}: use tokenize"
             )
+        tokens = tokens.long().to(self.text.positions.device)
         if tokens.min() < 0 or tokens.max() >= cfg.vocabulary or (tokens[:, 0] == PAD).any():
             raise ValueError(
                 f"tokens must be in 0..{cfg.vocabulary - 1} and no text may begin with {PAD} (PAD)"
@@ -212,7 +241,7 @@ class TextUNet(nn.Module):
 
     def tokens(self, prompts: str | Sequence[str]) -> Tensor:
         """Prompts as token numbers; "" is no text. ValueError outside the grammar of captions."""
-        prompts = [prompts] if isinstance(prompts, str) else list(prompts)
+        prompts = listed(prompts)
         for prompt in prompts:
             if prompt:
                 read(prompt)

@@ -21,6 +21,7 @@ from minildm.layers import (
     WIDEST,
     Attention,
     ResidualBlock,
+    check_latents,
     masked_mean,
     time_embedding,
     zero_,
@@ -200,9 +201,12 @@ class UNet(nn.Module):
         ``mask``: (B, L) bool, with context_dim: which of the L vectors may be read; None: all.
         Raises ValueError for a condition of the wrong kind, shape or range.
         """
+        check_latents(z_t, t, self.config.channels, drop)
+        z_t = z_t.to(self.enter.weight.dtype)
         condition = self._with_null(z_t, condition, drop)
+        _check_mask(mask, condition, self.config.context_dim)
         embedding = time_embedding(t.to(z_t.device), self.config.width, self.config.time_scale)
-        embedding = self.embed_time(embedding)  # (B, width) -> (B, embedding_dim)
+        embedding = self.embed_time(embedding.to(z_t.dtype))  # (B, width) -> (B, embedding_dim)
         x, context = z_t, None
         if self.config.classes:
             embedding = embedding + self.embed_label(condition)
@@ -245,8 +249,7 @@ class UNet(nn.Module):
             return None
         if condition is None:
             return self.null(self._blank(z_t))
-        condition = condition.to(z_t.device)
-        _check_condition(cfg, condition, z_t)
+        condition = _checked_condition(cfg, inputs.tensor("condition", condition), z_t)
         if drop is None:
             return condition
         drop = drop.to(z_t.device).reshape(B, *[1] * (condition.dim() - 1))  # (B, 1, .., 1)
@@ -262,14 +265,27 @@ class UNet(nn.Module):
         return z_t.new_zeros(shape)
 
 
-def _check_condition(cfg: UNetConfig, condition: Tensor, z_t: Tensor) -> None:
-    """Raise ValueError unless the condition is what ``cfg`` says, for the batch of z_t."""
+def _check_mask(mask: Tensor | None, context: Tensor | None, context_dim: int) -> None:
+    if mask is None:
+        return
+    if not context_dim:
+        raise ValueError("mask is for a sequence of vectors; this network has no context_dim")
+    if mask.dtype != torch.bool or mask.shape != context.shape[:2]:
+        raise ValueError(
+            f"mask must be bool {tuple(context.shape[:2])}; got {mask.dtype} {tuple(mask.shape)}"
+        )
+
+
+def _checked_condition(cfg: UNetConfig, condition: Tensor, z_t: Tensor) -> Tensor:
+    """The condition on z_t's device; ValueError unless it is what ``cfg`` says, for z_t's batch."""
     B, shape = len(z_t), tuple(condition.shape)
+    numbers = condition.is_floating_point() or condition.is_complex()
     if cfg.classes:
-        if condition.dtype != torch.int64 or shape != (B,):
+        if numbers or condition.dtype == torch.bool or shape != (B,):
             raise ValueError(
                 f"condition must be int64 labels ({B},); got {condition.dtype} {shape}"
             )
+        condition = condition.long()
         if condition.min() < 0 or condition.max() > cfg.classes:
             raise ValueError(
                 f"labels must be in 0..{cfg.classes - 1} (or {cfg.classes}: null); got "
@@ -281,3 +297,8 @@ def _check_condition(cfg: UNetConfig, condition: Tensor, z_t: Tensor) -> None:
     elif shape != (B, cfg.concat_channels, *z_t.shape[2:]):
         wanted = (B, cfg.concat_channels, *z_t.shape[2:])
         raise ValueError(f"condition must be {wanted}; got {shape}")
+    if not cfg.classes:
+        if not numbers:
+            raise ValueError(f"condition must be real numbers; got {condition.dtype}")
+        condition = condition.to(z_t.dtype)
+    return condition.to(z_t.device)

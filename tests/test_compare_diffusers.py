@@ -61,11 +61,13 @@ def test_tables_are_theirs(config, zero):
     config = config | {"rescale_betas_zero_snr": zero}
     ours = schedule_from_config(config)
     double, single = (alpha_bar(scheduler("ddpm", d, **config)) for d in (True, False))
-    torch.testing.assert_close(ours.alpha_bar, double, rtol=0, atol=5e-15)
-    torch.testing.assert_close(ours.noise_variance, 1 - double, rtol=5e-11, atol=0)
-    torch.testing.assert_close(ours.alpha_bar, single, rtol=0, atol=1e-6)
-    worst = ((1 - single) / ours.noise_variance - 1)[1:].abs().max()
-    assert 1e-5 < worst < 3e-3  # what float32 loses near clean data
+    # alpha_bar_t is a product of t factors, with zero SNR twice; each factor and each product may
+    # be a unit in the last place off.
+    roundings = 4 * torch.arange(1001) + 16
+    for theirs, unit in ((double, 2.0**-52), (single, 2.0**-23)):
+        assert ((ours.alpha_bar - theirs).abs() <= roundings * unit).all()
+        assert ((ours.noise_variance - (1 - theirs)).abs() <= roundings * unit).all()
+    assert ((1 - single) / ours.noise_variance - 1)[1:].abs().max() > 1e-5  # float32 loses that
 
 
 # --- samplers ------------------------------------------------------------------------------------
@@ -87,7 +89,7 @@ def test_walks_are_theirs(name, theirs, step, steps, stable, denoise, z_T):
     assert deviation(ours, double) < EQUAL
     start = z_T.float()
     single = walk(scheduler(theirs, **STABLE), denoise, stable, start, times)
-    assert 0 < deviation(our_walk(denoise, stable, start, times, step), single) < NEAR
+    assert deviation(our_walk(denoise, stable, start, times, step), single) < NEAR
     assert single[-1].dtype == torch.float32
 
 
@@ -110,7 +112,7 @@ def test_ddpm_draws_the_same_until_the_last_step(steps, stable, denoise, z_T):
     ours = our_walk(denoise, stable, z_T, times, partial(ddpm, draw=drawn))
     assert deviation(ours[:-1], theirs[:-1]) < EQUAL
     last = theirs[-1] - ours[-1]
-    torch.testing.assert_close(last, 1e-10 * drawn(z_T), rtol=0, atol=2e-13)
+    torch.testing.assert_close(last, 1e-10 * drawn(z_T), rtol=0, atol=EQUAL)
 
 
 def test_eta_scales_the_same_standard_deviation(stable, denoise, z_T):

@@ -138,8 +138,8 @@ def test_a_circular_network_does_not_know_where_the_border_is():
     assert apart(lambda z: net(z, t)) > 1e-3
     with circular(net, decoder) as wrapped:
         assert wrapped > 10
-        assert apart(lambda z: net(z, t)) < 1e-5
-        assert apart(decoder, by=4) < 1e-5
+        assert apart(lambda z: net(z, t)) < 1e-4  # float32, added in another order
+        assert apart(decoder, by=4) < 1e-4
 
 
 def test_circular_puts_everything_back_even_after_an_error():

@@ -67,7 +67,8 @@ def test_the_distance_sees_blur_noise_lost_modes_and_not_another_sample(reader, 
 
 def test_features_do_not_depend_on_the_batch(reader, real):
     x = real[:7]
-    torch.testing.assert_close(reader.features(x, batch=3), reader.features(x))
+    one, other = reader.features(x, batch=3), reader.features(x)
+    torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)  # float32, added in another order
 
 
 def test_training_learns_and_what_is_saved_is_what_is_loaded(tmp_path):

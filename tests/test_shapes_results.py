@@ -10,7 +10,7 @@ from minildm import shapes_results
 from minildm.captions import read, request_rows
 from minildm.classifier import load_classifier
 from minildm.latent import LatentDiffusion
-from minildm.model_file import SHIPPED
+from minildm.places import SHIPPED
 from minildm.recipes import asked_labels, judge_samples, read_results
 from minildm.samplers import ddim, dpmpp_2m, heun
 from minildm.shapes import ATTRIBUTES, Pictures, draw_places, render, splits

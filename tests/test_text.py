@@ -184,8 +184,9 @@ def test_dropping_trains_the_null_token_and_only_words_that_are_there(net, z_t):
 def test_errors_of_the_condition(net, z_t):
     with pytest.raises(ValueError, match="1 texts for 2 latents"):
         net(z_t, T, tokenize(SHORT))
-    with pytest.raises(ValueError, match="tokens must be int64"):
-        net.encode(tokenize(SHORT).int())
+    with pytest.raises(ValueError, match="tokens must be whole numbers"):
+        net.encode(tokenize(SHORT).float())
+    assert torch.equal(net.encode(tokenize(SHORT).int()), net.encode(tokenize(SHORT)))
     with pytest.raises(ValueError, match="may begin with 0"):
         net.encode(torch.zeros(1, 3, dtype=torch.int64))
 

@@ -8,7 +8,7 @@ from test_text import RED_ABOVE, SHORT
 from test_text import make as make_network
 from torch import nn
 
-from minildm import model_file
+from minildm import places
 from minildm.__main__ import main
 from minildm.autoencoder import Autoencoder, AutoencoderConfig
 from minildm.cost import Cost, cost_lines, costs, flops
@@ -23,6 +23,7 @@ from minildm.unet import UNet, UNetConfig
 
 SCHEDULE = DiscreteSchedule(cosine_betas(50))
 QUICK = {"steps": 3, "seed": 4}
+ROUNDED = {"rtol": 1e-4, "atol": 1e-4}  # float32: another batch may be added in another order
 
 
 def make_autoencoder():
@@ -76,13 +77,14 @@ def test_the_words_are_encoded_once_and_a_step_is_one_network_call(model):
 def test_one_prompt_for_many_images_and_batches_of_any_size(model):
     many = model.text_to_image(SHORT, count=3, **QUICK)
     assert len(many) == 3
-    assert torch.equal(many, model.text_to_image([SHORT] * 3, **QUICK))
-    torch.testing.assert_close(many[:1], model.text_to_image(SHORT, **QUICK), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(many, model.text_to_image([SHORT] * 3, **QUICK), **ROUNDED)
+    torch.testing.assert_close(many[:1], model.text_to_image(SHORT, **QUICK), **ROUNDED)
     assert (many[0] - many[1]).abs().max() > 1e-3
 
 
 def test_tokens_do_what_texts_do(model):
-    assert torch.equal(model.generate(tokenize([SHORT]), **QUICK), model.generate([SHORT], **QUICK))
+    by_text, by_tokens = (model.generate(c, **QUICK) for c in ([SHORT], tokenize([SHORT])))
+    torch.testing.assert_close(by_tokens, by_text, **ROUNDED)
 
 
 def test_an_empty_prompt_is_no_condition(model):
@@ -136,7 +138,7 @@ def test_what_prompts_are_refused(model, labelled):
 
 @pytest.fixture
 def shipped(monkeypatch, tmp_path):
-    monkeypatch.setattr(model_file, "SHIPPED", tmp_path)
+    monkeypatch.setattr(places, "SHIPPED", tmp_path)
     return tmp_path
 
 
@@ -145,7 +147,7 @@ def test_a_model_comes_back_bit_for_bit_and_by_its_name(model, shipped):
     expected = model.text_to_image(SHORT, **QUICK)
     for name in ("tiny", shipped / "tiny", str(shipped / "tiny")):
         assert torch.equal(LatentDiffusion.load(name).text_to_image(SHORT, **QUICK), expected)
-    with pytest.raises(FileNotFoundError, match="no folder other.*or one of tiny"):
+    with pytest.raises(FileNotFoundError, match="no folder 'other'.*or one of tiny"):
         LatentDiffusion.load("other")
 
 

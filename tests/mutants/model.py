@@ -123,8 +123,8 @@ MUTANTS = [
     ),
     Mutant(
         0, 'negative ignored', 'latent.py',
-        'if negative is None else self._condition(negative, count)',
-        'if True else self._condition(negative, count)', (LATENT,),
+        'if negative is None\n            else',
+        'if True\n            else', (LATENT,),
     ),
     Mutant(
         27, 'null cond as label 0', 'unet.py',

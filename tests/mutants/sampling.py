@@ -43,13 +43,13 @@ MUTANTS = [
     ),
     Mutant(
         0, 'the exact end turns the order of the points round', 'known_answer.py',
-        'wanted = torch.special.ndtr(z_T.double())',
-        'wanted = torch.special.ndtr(-z_T.double())', (KNOWN,),
+        'wanted = torch.special.ndtr(checks.table("z_T", z_T))',
+        'wanted = torch.special.ndtr(-checks.table("z_T", z_T))', (KNOWN,),
     ),
     Mutant(
         0, 'clusters have a variance for a standard deviation', 'known_answer.py',
-        'stds[:, None, None].square()',
-        'stds[:, None, None]', (KNOWN,),
+        'schedule, shares, means[:, None], stds[:, None, None].square()',
+        'schedule, shares, means[:, None], stds[:, None, None]', (KNOWN,),
     ),
     Mutant(
         0, 'settled once is settled for good', 'film.py',

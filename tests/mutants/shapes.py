@@ -71,8 +71,8 @@ MUTANTS = [
     ),
     Mutant(
         34, 'colours in [0, 1]', 'shapes.py',
-        'return torch.tensor(list(colours.values())) * (2 / 255) - 1',
-        'return torch.tensor(list(colours.values())) / 255', (SHAPES, JUDGE),
+        'return x.float() * (2 / 255) - 1',
+        'return x.float() / 255', (SHAPES, JUDGE),
     ),
     Mutant(
         0, 'objects may touch', 'shapes.py',
@@ -183,8 +183,8 @@ MUTANTS = [
     ),
     Mutant(
         0, 'a pixel model is loaded as an autoencoder', 'model_file.py',
-        '[config.get("autoencoder_kind", "Autoencoder")]',
-        '["Autoencoder"]', (FOLDING,),
+        'config.get("autoencoder_kind", "Autoencoder")',
+        '"Autoencoder"', (FOLDING,),
     ),
     Mutant(
         0, 'features after the head', 'features.py',
