@@ -12,10 +12,11 @@ def items(*names):
 
 def test_long_files_come_first_and_a_notebook_keeps_its_order() -> None:
     costs = {"a.py": 1.0, "b.ipynb": 60.0, "c.py": 20.0}
-    tests = items("a.py::x", "new.py::x", "b.ipynb::Cell 1", "b.ipynb::Cell 0", "c.py::y", "c.py::x")
+    cells = ["b.ipynb::Cell 1", "b.ipynb::Cell 0"]
+    tests = items("a.py::x", "new.py::x", *cells, "c.py::y", "c.py::x")
     longest_first(tests, costs)
     assert [test.nodeid for test in tests] == [
-        "b.ipynb::Cell 1", "b.ipynb::Cell 0", "c.py::y", "c.py::x", "new.py::x", "a.py::x",
+        *cells, "c.py::y", "c.py::x", "new.py::x", "a.py::x",
     ]  # fmt: skip
 
 

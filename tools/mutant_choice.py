@@ -39,8 +39,17 @@ def load_mutants() -> dict:
 
 
 def seen_by() -> dict[str, dict]:
-    """{fault: {"test": the one that turns red, "seconds": its CPU time}}."""
-    return json.loads(SEEN_BY.read_text(encoding="utf-8")) if SEEN_BY.exists() else {}
+    """{fault: {"test": the one that turns red, "seconds": its CPU time}}, for faults of today.
+
+    What was written down before an entry named another test file counts as not known.
+    """
+    kept = json.loads(SEEN_BY.read_text(encoding="utf-8")) if SEEN_BY.exists() else {}
+    files = {key: {test.split("::")[0] for test in m.tests} for key, m in load_mutants().items()}
+    return {
+        key: entry
+        for key, entry in kept.items()
+        if entry["test"].split("::")[0] in files.get(key, ())
+    }
 
 
 def git(root: Path, *words: str) -> str:

@@ -94,10 +94,8 @@ def in_parts(tests: set[str], parts: int) -> list[list[str]]:
 
 
 def write_down(seen: dict[str, dict]) -> None:
-    """Keep what was seen, for faults that still exist, in a steady order."""
-    mutants = load_mutants()
-    kept = {key: seen[key] for key in sorted(seen) if key in mutants}
-    text = json.dumps(kept, indent=1, ensure_ascii=False) + "\n"
+    """Keep what was seen, in a steady order."""
+    text = json.dumps(seen, sort_keys=True, indent=1, ensure_ascii=False) + "\n"
     part = SEEN_BY.with_suffix(".part")
     part.write_text(text, encoding="utf-8")
     part.replace(SEEN_BY)
