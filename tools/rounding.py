@@ -97,10 +97,12 @@ def run(setting: str, arguments: list[str], workers: int, log: Path) -> Outcome:
     variables = {
         **{name: value for name, value in os.environ.items() if name not in OLD},
         "OMP_NUM_THREADS": "1",
+        "OMP_WAIT_POLICY": "passive",  # who waits for another thread leaves the core to it
         **environment(setting),
         "PYTHONPATH": os.pathsep.join(part for part in path if part),
     }
-    several = ["-n", str(workers), "--dist", "loadfile"] if workers > 1 else []
+    shared = ["-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"]
+    several = shared if workers > 1 else []
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch) / "report.xml"
         command = [sys.executable, "-m", "pytest", *arguments, *several, f"--junitxml={report}"]
