@@ -152,7 +152,10 @@ def _autoencoder(config: Mapping, tensors: Mapping[str, Tensor], place: Path) ->
     autoencoder = build_for(lambda: make(sizes), _under("autoencoder.", tensors), place)
     scale = tensors["autoencoder.scale"]
     if not (scale.is_floating_point() and scale > 0):
-        raise CheckpointError(f"{place}: autoencoder.scale must be positive; it is {scale.item()}")
+        raise CheckpointError(
+            f"{place}: autoencoder.scale must be positive and real; it is {scale.item()}, "
+            f"{scale.dtype}"
+        )
     return autoencoder
 
 
@@ -223,8 +226,8 @@ def check_target(folder: str | Path, overwrite: bool) -> None:
             f"{folder!r} is the name of a model of the book; save to './{folder}', or under "
             "another name"
         )
-    path = Path(folder)
-    shipped = any(home.resolve() == path.resolve().parent for home in places.homes())
+    path = Path(folder).resolve()
+    shipped = any(home.resolve() == path.parent for home in places.homes())
     if shipped and (path / "config.json").exists() and not overwrite:
         raise ValueError(
             f"{path} holds a model that comes with the book; overwrite=True replaces it"
