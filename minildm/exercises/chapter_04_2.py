@@ -85,7 +85,7 @@ def _check_score(score_from_v) -> str | None:
         if not isinstance(got, Tensor) or got.shape != (3,):
             return "one number for each entry of z_t: the result has the shape of z_t"
         eps, z0 = b * z_t + a * v_hat, a * z_t - b * v_hat
-        if torch.allclose(got, -eps / b, rtol=1e-4):
+        if torch.allclose(got, -eps / b, rtol=1e-4, atol=1e-5):
             continue
         known = {
             "the sign: the score points away from the noise, it is minus eps over the noise": eps
@@ -96,7 +96,7 @@ def _check_score(score_from_v) -> str | None:
             "v is not eps: first solve z_t = a z0 + b eps and v = a eps - b z0 for eps": -v_hat / b,
         }
         for complaint, value in known.items():
-            if torch.allclose(got, value, rtol=1e-4):
+            if torch.allclose(got, value, rtol=1e-4, atol=1e-5):
                 return complaint
         return "eps = noise z_t + signal v (check it with the two equations); score = -eps / noise"
     return None
@@ -148,7 +148,7 @@ def _check_ddim(ddim_by_hand) -> str | None:
     if not isinstance(got, Tensor) or got.shape != (2,):
         return "the result is a point like z_t: same shape"
     z0 = (z_t - b * eps) / a
-    if torch.allclose(got, a_s * z0 + b_s * eps, rtol=1e-4):
+    if torch.allclose(got, a_s * z0 + b_s * eps, rtol=1e-4, atol=1e-5):
         return None
     known = {
         "that is the estimate of z0; it still has to be noised to time s": z0,
@@ -160,7 +160,7 @@ def _check_ddim(ddim_by_hand) -> str | None:
         "this only swaps the noise; the clean part must be rescaled too": z_t - b * eps + b_s * eps,
     }
     for complaint, value in known.items():
-        if torch.allclose(got, value, rtol=1e-4):
+        if torch.allclose(got, value, rtol=1e-4, atol=1e-5):
             return complaint
     return (
         "first z0_hat = (z_t - noise_t eps_hat) / signal_t, then signal_s z0_hat + noise_s eps_hat"
