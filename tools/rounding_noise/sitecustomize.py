@@ -40,7 +40,7 @@ FUNCTIONS = names(
     "exp exp2 expm1 log log2 log10 log1p sin cos tan sinh cosh tanh asin acos atan atan2 arcsin "
     "arccos arctan arctan2 asinh acosh atanh sigmoid logit erf erfc erfinv lgamma digamma pow "
     "float_power rsqrt softplus silu gelu elu logsigmoid logaddexp xlogy sinc softmax log_softmax "
-    "logsumexp linspace logspace randn randn_like normal lerp addcmul addcdiv hypot mish "
+    "logsumexp linspace logspace randn randn_like normal addcmul addcdiv hypot mish "
     "ndtri ndtr log_ndtr cross_entropy nll_loss binary_cross_entropy "
     "binary_cross_entropy_with_logits __pow__ __rpow__"
 )
