@@ -50,6 +50,11 @@ WORDS = tuple(
 )
 VOCABULARY = ("<pad>", "<null>", *WORDS)  # a word's token number is its place in here
 NUMBER = {word: number for number, word in enumerate(VOCABULARY)}
+SYNONYMS = {  # what people write, and what it is called here
+    "big": "large", "huge": "large", "little": "small", "tiny": "small", "filled": "solid",
+    "plain": "solid", "gray": "grey", "violet": "purple", "turquoise": "cyan", "over": "above",
+    "under": "below", "beneath": "below", "an": "a", "the": "a",
+}  # fmt: skip
 LENGTH = 14  # words of the longest caption, and so the tokens of every caption
 
 
@@ -187,18 +192,26 @@ def read(text: str) -> Request:
 
 
 def split(text: str) -> list[str]:
-    """The words of a text, in lower case. ValueError for a word that the grammar does not have."""
+    """The words of a text, in lower case. ValueError names all that the grammar does not have."""
     if not isinstance(text, str):
         raise ValueError(f"a text is a string; got {text!r}")
     words = text.lower().strip(" .\n\t").split()
-    for word in words:
-        if word not in WORDS:
-            near = difflib.get_close_matches(word, WORDS, n=3, cutoff=0.5)
-            hint = f"; nearest: {', '.join(near)}" if near else ""
-            raise ValueError(
-                f"unknown word {word!r} in {text!r}{hint}. The vocabulary: {' '.join(WORDS)}"
-            )
+    unknown = [word for word in dict.fromkeys(words) if word not in WORDS]
+    if unknown:
+        names = ", ".join(map(repr, unknown))
+        near = [", ".join(found) for found in map(_nearest, unknown) if found]
+        hint = f"; nearest: {'; '.join(near)}" if near else ""
+        raise ValueError(
+            f"unknown word{'s' * (len(unknown) > 1)} {names} in {text!r}{hint}. The vocabulary: "
+            f"{' '.join(WORDS)}"
+        )
     return words
+
+
+def _nearest(word: str) -> list[str]:
+    if word in SYNONYMS:
+        return [SYNONYMS[word]]
+    return difflib.get_close_matches(word, WORDS, n=3, cutoff=0.5)
 
 
 def _read_thing(text: str, words: list[str], place: int) -> tuple[Thing, int]:

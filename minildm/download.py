@@ -3,11 +3,14 @@
     python -m minildm download mnist     once; goes on where an interrupted download stopped
     full("mnist")                        reads what is there; never uses the network
 
-Every file is checked against its SHA-256 before it gets its name, so what is there is right.
+Every file is checked against its SHA-256 before it gets its name, and again when it is read: it may
+have been put there by hand, or cut off since.
 """
 
 import gzip
+import hashlib
 import tarfile
+import zlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -24,6 +27,8 @@ from minildm.data import LabelledSplit, to_unit_range
 
 TIMEOUT = 30  # seconds without an answer
 CHUNK = 1 << 16  # bytes
+LIMIT = 1 << 28  # bytes of a file; the largest one has 170 million
+CLASSES = 10  # of every data set
 
 
 class Source(NamedTuple):
@@ -43,8 +48,11 @@ def read_idx(path: Path) -> np.ndarray:
     Two zero bytes, 8 for "unsigned byte", the number of dimensions; each dimension as a big-endian
     32-bit integer; the data. Raises ValueError for anything else.
     """
-    with gzip.open(path) as file:
-        data = file.read()
+    try:
+        with gzip.open(path) as file:
+            data = file.read()
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{path} cannot be unpacked: {error}") from error
     if len(data) < 4 or data[:3] != b"\0\0\x08":
         raise ValueError(f"{path} is no IDX file of bytes: it begins with {data[:4]!r}")
     start = 4 + 4 * data[3]
@@ -64,10 +72,16 @@ def _read_mnist_like(folder: Path, training: bool) -> tuple[Tensor, Tensor]:
 def _read_cifar(folder: Path, training: bool) -> tuple[Tensor, Tensor]:
     """Records of 3,073 bytes: the label, then 32 x 32 red, green and blue values."""
     names = [f"data_batch_{i}.bin" for i in range(1, 6)] if training else ["test_batch.bin"]
-    with tarfile.open(folder / "cifar-10-binary.tar.gz") as archive:
-        found = {Path(member.name).name: member for member in archive.getmembers()}
-        parts = [archive.extractfile(found[name]).read() for name in names]
-    records = np.frombuffer(b"".join(parts), np.uint8).reshape(-1, 3073)  # (n, 1 + 3 * 32 * 32)
+    path = folder / "cifar-10-binary.tar.gz"
+    try:
+        with tarfile.open(path) as archive:
+            found = {Path(member.name).name: member for member in archive.getmembers()}
+            data = b"".join(archive.extractfile(found[name]).read() for name in names)
+    except (tarfile.TarError, OSError, EOFError, KeyError, AttributeError, zlib.error) as error:
+        raise ValueError(f"{path} cannot be unpacked, or lacks a part: {error}") from error
+    if len(data) % 3073:
+        raise ValueError(f"{path} does not hold whole records of 3,073 bytes: {len(data):,} bytes")
+    records = np.frombuffer(data, np.uint8).reshape(-1, 3073)  # (n, 1 + 3 * 32 * 32)
     return _images(records[:, 1:].reshape(-1, 3, 32, 32)), _labels(records[:, 0])
 
 
@@ -139,7 +153,8 @@ def full(name: str, folder: str | Path | None = None) -> LabelledSplit:
 
     Images (n, C, H, W) in [-1, 1]: mnist and fashion-mnist (1, 28, 28), 60,000 and 10,000; cifar-10
     (3, 32, 32), 50,000 and 10,000. Labels int64 (n,), 0..9. Uses no network.
-    Raises ValueError for another name, FileNotFoundError if a file is not there yet.
+    Raises ValueError for another name and for a file that is not the one it should be,
+    FileNotFoundError if a file is not there yet.
     """
     source, place = _source(name), home(name, folder)
     missing = [file for file in source.files if not (place / file).is_file()]
@@ -148,7 +163,14 @@ def full(name: str, folder: str | Path | None = None) -> LabelledSplit:
             f"{', '.join(missing)}: not in {place}. Fetch {name} once, with the network: "
             f"python -m minildm download {name}"
         )
-    return LabelledSplit(*source.read(place, True), *source.read(place, False))
+    for file, sha256 in source.files.items():
+        if hashlib.sha256((place / file).read_bytes()).hexdigest() != sha256:
+            raise ValueError(
+                f"{place / file} is not the file of {name} (other SHA-256): it is damaged, or "
+                f"another one. Delete it, then python -m minildm download {name}, or copy it again"
+            )
+    return LabelledSplit(*_pairs(name, *source.read(place, True)),
+                         *_pairs(name, *source.read(place, False)))  # fmt: skip
 
 
 def download(
@@ -166,6 +188,16 @@ def download(
     return place
 
 
+def _pairs(name: str, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """(x, labels), if there is one label for each picture, and each is a class."""
+    if len(x) != len(labels) or not ((labels >= 0) & (labels < CLASSES)).all():
+        raise ValueError(
+            f"{name} needs one label in 0..{CLASSES - 1} per picture; got {len(x)} pictures and "
+            f"{len(labels)} labels, up to {int(labels.max()) if len(labels) else 'none'}"
+        )
+    return x, labels
+
+
 def _fetch(file: str, sha256: str, place: Path, mirrors: list[str], progress: bool) -> None:
     """One file, from the first mirror that has it; nothing to do if it is there."""
     part, failures = place / f"{file}.part", []
@@ -177,7 +209,8 @@ def _fetch(file: str, sha256: str, place: Path, mirrors: list[str], progress: bo
             pooch.retrieve(f"{mirror}/{file}", f"sha256:{sha256}", file, place, downloader=go_on)
             return
         except (requests.RequestException, ValueError, OSError) as error:
-            failures.append(f"{mirror}: {str(error).splitlines()[0][:200]}")
+            said = (str(error).splitlines() or [type(error).__name__])[0]
+            failures.append(f"{mirror}: {said[:200]}")
     raise OSError(
         f"{file} could not be fetched ({'; '.join(failures)}). If this computer has no network, "
         f"copy the file into {place} from one that has; run the same command again to go on"
@@ -207,7 +240,11 @@ def _continue_download(url: str, output_file: str, _: object, part: Path, progre
 
 
 def _write(answer: requests.Response, part: Path, had: int, progress: bool) -> None:
-    """Append the answer's bytes to what is there; OSError if fewer come than were announced."""
+    """Append the answer's bytes to what is there.
+
+    Raises OSError if fewer come than were announced, and if more come than any data set has: then
+    nothing of them is kept.
+    """
     length = answer.headers.get("Content-Length")
     total = None if length is None else had + int(length)
     with (
@@ -217,9 +254,15 @@ def _write(answer: requests.Response, part: Path, had: int, progress: bool) -> N
             disable=not progress,
         ) as bar,
     ):  # fmt: skip
+        size = file.tell()
         for chunk in answer.iter_content(CHUNK):
+            size += len(chunk)
+            if size > LIMIT:
+                break
             file.write(chunk)
             bar.update(len(chunk))
-        size = file.tell()
+    if size > LIMIT:
+        part.unlink()
+        raise OSError(f"the answer has more than {LIMIT:,} bytes: this is not the file")
     if total is not None and size < total:
         raise OSError(f"the connection broke after {size:,} of {total:,} bytes")

@@ -9,6 +9,7 @@ from minildm.captions import (
     OPTIONAL,
     PAD,
     SHORTENED,
+    SYNONYMS,
     TURNED,
     VOCABULARY,
     agree,
@@ -124,6 +125,15 @@ def test_errors_say_where_and_what_may_stand_there(text, pieces):
         read(text)
     for piece in pieces:
         assert piece in str(error.value)
+
+
+def test_all_unknown_words_are_named_at_once_each_with_what_was_meant():
+    with pytest.raises(ValueError) as error:
+        read("a gray circle abov a big gray star")
+    said = str(error.value)
+    assert said.startswith("unknown words 'gray', 'abov', 'big' in 'a gray circle abov")
+    assert "; nearest: grey; above; large. The vocabulary: a on" in said
+    assert set(SYNONYMS.values()) <= set(VOCABULARY) and not set(SYNONYMS) & set(VOCABULARY)
 
 
 def test_an_attribute_that_does_not_exist_is_refused():

@@ -237,6 +237,77 @@ def test_without_a_network_the_message_says_what_to_do(servers, tmp_path):
         full("imagenet")
 
 
+@pytest.mark.parametrize("name", ["mnist", "cifar-10"])
+def test_a_file_that_was_put_there_by_hand_is_looked_at(name, server, tmp_path):
+    """Cut off, or another file under this name: named, with what to do; nothing is guessed."""
+    place = fetch(name, tmp_path, server)
+    for file in SOURCES[name].files:
+        whole = (place / file).read_bytes()
+        for data in (whole[: len(whole) // 2], idx(np.zeros((6, 28, 28), np.uint8)), b""):
+            (place / file).write_bytes(data)
+            with pytest.raises(ValueError, match=f"{file} is not the file of {name} .*download"):
+                full(name, tmp_path)
+        (place / file).write_bytes(whole)
+    full(name, tmp_path)
+
+
+def with_sums_of(name, place, monkeypatch):
+    """The data set as if these files were the right ones: what is in them is looked at, too."""
+    sums = {f: hashlib.sha256((place / f).read_bytes()).hexdigest() for f in SOURCES[name].files}
+    monkeypatch.setitem(SOURCES, name, SOURCES[name]._replace(files=sums))
+
+
+@pytest.mark.parametrize(
+    "labels", [np.arange(6, dtype=np.uint8), np.arange(200, 207, dtype=np.uint8)]
+)
+def test_labels_that_do_not_fit_are_refused(labels, server, tmp_path, monkeypatch):
+    place = fetch("mnist", tmp_path, server)
+    (place / "train-labels-idx1-ubyte.gz").write_bytes(idx(labels))
+    with_sums_of("mnist", place, monkeypatch)
+    with pytest.raises(ValueError, match=r"one label in 0\.\.9 per picture; got 7 pictures and"):
+        full("mnist", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [("mnist", "t10k-images-idx3-ubyte.gz"), ("cifar-10", "cifar-10-binary.tar.gz")],
+)
+def test_what_cannot_be_unpacked_is_named(name, file, server, tmp_path, monkeypatch):
+    place = fetch(name, tmp_path, server)
+    whole = (place / file).read_bytes()
+    for data in (whole[: len(whole) // 2], b"", b"PK"):
+        (place / file).write_bytes(data)
+        with_sums_of(name, place, monkeypatch)
+        with pytest.raises(ValueError, match=f"{file} (cannot be unpacked|has|is no IDX)"):
+            full(name, tmp_path)
+
+
+@pytest.mark.parametrize("files", [{"test_batch.bin": b""}, {**BATCHES, "data_batch_1.bin": b"x"}])
+def test_an_archive_without_its_parts_is_named(files, server, tmp_path, monkeypatch):
+    place = fetch("cifar-10", tmp_path, server)
+    (place / "cifar-10-binary.tar.gz").write_bytes(tar(files))
+    with_sums_of("cifar-10", place, monkeypatch)
+    with pytest.raises(ValueError, match="lacks a part|whole records"):
+        full("cifar-10", tmp_path)
+
+
+def test_a_mirror_that_fails_without_a_word(monkeypatch, tmp_path):
+    def fail(*given, **options):
+        raise OSError
+
+    monkeypatch.setattr(downloads.pooch, "retrieve", fail)
+    with pytest.raises(OSError, match="http://mirror: OSError"):
+        download("mnist", tmp_path, ["http://mirror"], progress=False)
+
+
+def test_a_body_without_end_does_not_fill_the_disk(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(downloads, "LIMIT", 1000)
+    monkeypatch.setattr(downloads, "CHUNK", 100)
+    with pytest.raises(OSError, match="more than 1,000 bytes"):
+        fetch("cifar-10", tmp_path, server)
+    assert list((tmp_path / "cifar-10").iterdir()) == []
+
+
 def test_reading_never_uses_the_network(server, tmp_path, monkeypatch):
     fetch("mnist", tmp_path, server)
     monkeypatch.setattr(downloads.requests, "get", lambda *_, **__: pytest.fail("network used"))

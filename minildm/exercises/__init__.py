@@ -13,8 +13,10 @@ A check is a pure function of the answer, so that the tests can call it with the
 typical wrong answers, without running the chapter again.
 """
 
+import contextlib
 import functools
 import importlib
+import inspect
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -64,14 +66,43 @@ def verdict(exercise: Exercise, answer: Any) -> str:
         return f"[todo] {exercise.id}: {exercise.title}. Replace the `...` and run the cell again."
     try:
         complaint = exercise.check(answer)
-    except Exception as error:  # whatever the reader wrote: the reply is a hint, not a traceback
+    except Exception:  # whatever the reader wrote: the reply is a hint, not a traceback
         complaint = (
-            f"your answer could not be checked ({type(error).__name__}: {error}). "
-            f"It is {_describe(answer)}; look again at what the exercise asks for"
+            f"your answer is {_describe(answer)}, and could not be checked: it is another kind of "
+            f"thing than the exercise asks for ({exercise.title})"
         )
     if complaint is not None:
+        complaint = _own_fault(exercise, answer) or complaint
         return f"[not yet] {exercise.id}: {complaint}"
     return " ".join(f"[ok] {exercise.id}: {exercise.praise or 'solved.'}".split())
+
+
+def _own_fault(exercise: Exercise, answer: Any) -> str | None:
+    """What the reader's function does wrong by itself: it raises, or it returns nothing.
+
+    The check is run once more, with a function that notes what becomes of each call.
+    """
+    if not inspect.isfunction(answer):
+        return None
+    noted: list[str] = []
+
+    @functools.wraps(answer)
+    def watched(*given: Any, **options: Any) -> Any:
+        try:
+            value = answer(*given, **options)
+        except Exception as error:
+            kinds = ", ".join(type(value).__name__ for value in (*given, *options.values()))
+            first = str(error).split("\n")[0]
+            raised = f"{type(error).__name__}: {first}"
+            noted.append(f"called with ({kinds}), your function raises {raised}")
+            raise
+        if value is None:
+            noted.append("your function returned nothing: is a `return` missing?")
+        return value
+
+    with contextlib.suppress(Exception):
+        exercise.check(watched)
+    return noted[0] if noted else None
 
 
 def is_blank(answer: Any) -> bool:

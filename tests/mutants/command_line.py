@@ -3,6 +3,7 @@
 from mutants import Mutant
 
 COMMANDS = "tests/test_command_line.py"
+EXERCISES = "tests/test_exercises.py"
 RESULTS = "tests/test_results.py"
 SETTINGS = "tests/test_settings.py"
 
@@ -47,5 +48,14 @@ MUTANTS = [
         'return _changed(config, wanted, "")',
         '[config := _changed(config, {k: v}, "") for k, v in wanted.items()]\n    return config',
         (SETTINGS,),
+    ),
+    Mutant(
+        0, "a check hands over numbers that torch's functions refuse", 'exercises/chapter_03.py',
+        'beta, alpha_bar = torch.tensor([0.02, 0.3], dtype=torch.float64)', 'beta, alpha_bar = 0.02, 0.3',
+        (EXERCISES,),
+    ),
+    Mutant(
+        0, 'a forgotten return is not told', 'exercises/__init__.py',
+        'complaint = _own_fault(exercise, answer) or complaint', 'pass', (EXERCISES,),
     ),
 ]
