@@ -80,7 +80,8 @@ def _add_train(command: argparse.ArgumentParser) -> None:
     command.add_argument("--seed", type=_seed, help="sets every seed of the training")
     command.add_argument(
         "--resume", nargs="?", const=True, default=False, choices=RESUMES,
-        help="go on from the newest checkpoint; last-good: pass over damaged ones",
+        help="go on from the newest checkpoint; last-good: pass over damaged ones; longer: with "
+        "more steps than it began with",
     )  # fmt: skip
     command.add_argument(
         "--overwrite", action="store_true",

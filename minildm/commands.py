@@ -13,7 +13,7 @@ from typing import Any
 
 OUTPUTS = Path("outputs")  # in the working directory; git does not look into it
 SAMPLERS = ("ddim", "ddpm", "dpmpp_2m", "heun")
-RESUMES = ("last-good",)
+RESUMES = ("last-good", "longer")
 GUIDANCE = 2.5
 SIDE = 192  # pixels that a small picture is enlarged to, at most, so that it can be looked at
 

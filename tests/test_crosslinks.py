@@ -1,5 +1,6 @@
 """Mentions of chapters become links, every link leads somewhere, and words are spelled right."""
 
+import ast
 import itertools
 import re
 import urllib.parse
@@ -166,3 +167,31 @@ def test_the_list_holds_nothing_that_is_not_needed():
     used = {form for _, text in texts() for word in words(text) for form in (word, word.lower())}
     used |= {word.removesuffix("s") for word in used}
     assert known <= used, f"no longer used: {sorted(known - used)}"
+
+
+# --- what a chapter reads -------------------------------------------------------------------------
+
+RELATIVE = re.compile(r"\.\.?/|(data|chapters|docs|minildm)/\S*\.\w+$")
+
+
+def relative_paths(notebook):
+    """Texts in the code that are places of the book as seen from one working directory."""
+    found = []
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            tree = ast.parse(re.sub(r"^\s*[%!].*", "", cell.source, flags=re.MULTILINE))
+            texts = (n.value for n in ast.walk(tree) if isinstance(n, ast.Constant))
+            found += [text for text in texts if isinstance(text, str) and RELATIVE.match(text)]
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(SOURCES.glob("*.md")), ids=lambda p: p.stem)
+def test_a_chapter_runs_from_any_working_directory(path):
+    """Its code finds the book's data by the package (model_file.SHIPPED), wherever it stands."""
+    assert relative_paths(source_notebook(path)) == []
+
+
+def test_a_relative_path_is_seen():
+    for text in ("../data/results.json", "./x", "data/results.json", "chapters/costs.json"):
+        cells = [nbformat.v4.new_code_cell(f"%matplotlib inline\nx = read({text!r}, 'a/b')")]
+        assert relative_paths(nbformat.v4.new_notebook(cells=cells)) == [text]

@@ -1,5 +1,6 @@
 """What the repository promises outside its code: installing, opening, licences, no network."""
 
+import json
 import os
 import re
 import subprocess
@@ -11,7 +12,7 @@ import nbformat
 import pytest
 import yaml
 from build_book import execute
-from lab import first_page, lab_command
+from lab import SETTINGS, first_page, lab_command, write_settings
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -102,6 +103,20 @@ def test_lab_opens_the_notebook_that_sorts_first(tmp_path):
     command = lab_command(tmp_path, ["--no-browser"])
     assert "--LabApp.default_url=/lab/tree/chapters/01_a.ipynb" in command
     assert command[-1] == "--no-browser"
+
+
+def test_the_first_screen_is_the_book(tmp_path, capsys):
+    path = write_settings(tmp_path)
+    assert json.loads(path.read_text()) == SETTINGS
+    assert write_settings(tmp_path) is None  # once is enough
+    name = "@jupyterlab/apputils-extension:notification"
+    mine = {name: {"fetchNews": "true"}, "other": {"a": 1}}
+    path.write_text(json.dumps(mine))
+    write_settings(tmp_path)
+    assert json.loads(path.read_text()) == {**SETTINGS, **mine}  # what was chosen stays
+    path.write_text("{")
+    assert write_settings(tmp_path) is None and path.read_text() == "{"
+    assert "stay as they are" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="no root user on this system")

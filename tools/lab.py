@@ -3,12 +3,18 @@
 python tools/lab.py [options for jupyter lab]
 """
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 BOOK = Path(__file__).resolve().parents[1]
+# So that the first screen is the book: no news over it, and names of files that can be read.
+SETTINGS = {
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false"},
+    "@jupyterlab/filebrowser-extension:browser": {"showLastModifiedColumn": False},
+}
 
 
 def first_page(book: Path = BOOK) -> Path | None:
@@ -28,9 +34,33 @@ def lab_command(book: Path = BOOK, extra: list[str] | None = None) -> list[str]:
     return command + (extra or [])
 
 
+def write_settings(environment: Path) -> Path | None:
+    """Put SETTINGS into the defaults of this environment's JupyterLab; None if they are there.
+
+    What a person has chosen, in its menus or in that file, stays.
+    """
+    path = environment / "share" / "jupyter" / "lab" / "settings" / "overrides.json"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        wanted = {name: {**ours, **found.get(name, {})} for name, ours in SETTINGS.items()}
+        if {**found, **wanted} == found:
+            return None
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(path.name + ".part")
+        part.write_text(json.dumps({**found, **wanted}, indent=2) + "\n", encoding="utf-8")
+        part.replace(path)
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        print(f"the settings of JupyterLab stay as they are: {error}", file=sys.stderr)
+        return None
+    return path
+
+
 def main() -> int:
     """Start JupyterLab and stay until it ends."""
-    print(f"Opening {first_page() or 'JupyterLab'}. Press Ctrl+C here to stop.", flush=True)
+    if sys.prefix != sys.base_prefix:  # an environment of the book's own, as `make lab` makes it
+        write_settings(Path(sys.prefix))
+    page = first_page() or "JupyterLab"
+    print(f"Opening {page}. Press Ctrl+C twice here to stop.", flush=True)
     command = lab_command(extra=sys.argv[1:])
     os.chdir(BOOK)
     if os.name == "posix":
