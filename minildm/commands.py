@@ -83,14 +83,14 @@ def check_place(out: Path, resume: bool, overwrite: bool) -> None:
     That is: in the book's own data; over a model, unless this very training is to go on; and where
     another training has stopped. Nothing is written here.
     """
-    from minildm.places import SHIPPED
+    from minildm.places import SHIPPED, homes
 
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file; --out takes a folder")
     place = out.resolve()
-    data = SHIPPED.parent
-    if not overwrite and any(p.exists() and data.exists() and p.samefile(data)
-                             for p in (place, *place.parents)):  # fmt: skip
+    data = [path for path in (SHIPPED.parent, *homes()) if path.exists()]
+    inside = [p for p in (place, *place.parents) if p.exists()]
+    if not overwrite and any(p.samefile(path) for p in inside for path in data):
         raise ValueError(
             f"{out} lies in the book's own data, which its chapters read. Give another --out, or "
             "add --overwrite if that is what you want"

@@ -29,7 +29,7 @@ INSTALL = "python -m pip install -c constraints.txt -e ."
 HERE = "In the folder of the book, with the Python that runs this check"
 ALONE = (
     "the package is here without the rest of the book, its models and figures among it: get the "
-    f"whole repository, and in its folder {INSTALL}"
+    f"whole repository, and in its folder {INSTALL}; or set MINILDM_DATA to its data/checkpoints"
 )
 
 

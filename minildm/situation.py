@@ -82,7 +82,7 @@ def look() -> Situation:
         disk=shutil.disk_usage(BOOK).free / 1e9,
         checkpoints={name: _checkpoint(name) for name in CHECKPOINTS},
         results=_results(),
-        alone=not (BOOK / MODELS).is_dir(),
+        alone=not models_folder().is_dir(),
         venv=venv_python(),
         load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
     )
@@ -181,9 +181,14 @@ def venv_python(book: Path | None = None) -> str:
     return str(python) if here.startswith("..") else here
 
 
-def sums(book: Path | None = None) -> dict[str, str]:
+def models_folder() -> Path:
+    """Where the book's models are: in $MINILDM_DATA if that is set (places.py), or in the clone."""
+    return Path(os.environ.get("MINILDM_DATA") or BOOK / MODELS)
+
+
+def sums() -> dict[str, str]:
     """File of the book's models, such as "digits/config.json" -> its SHA-256; {} without a list."""
-    path = (BOOK if book is None else book) / MODELS / SUMS
+    path = models_folder() / SUMS
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     return {name: digest for digest, name in (line.split() for line in lines if line.strip())}
 
@@ -194,8 +199,8 @@ def digest(path: Path) -> str:
 
 
 def models_digest() -> str:
-    """One short text for the weights of all models in data/checkpoints, as they are now."""
-    files = sorted((BOOK / MODELS).glob("*/model.safetensors"))
+    """One short text for the weights of all models of the book, as they are now."""
+    files = sorted(models_folder().glob("*/model.safetensors"))
     return _sha("".join(map(digest, files)).encode())[:16]
 
 
@@ -205,11 +210,11 @@ def _sha(data: bytes) -> str:
 
 def _checkpoint(name: str) -> str:
     """What is wrong with a model of the book. The list of sums says what it should be."""
-    folder = BOOK / MODELS / name
+    folder = models_folder() / name
     known = {file: sha for file, sha in sums().items() if file.startswith(name + "/")}
     if not all((folder / file).is_file() for file in ("config.json", "model.safetensors")):
         return "missing"
-    here = {file: BOOK / MODELS / file for file in known}
+    here = {file: models_folder() / file for file in known}
     if known and all(path.is_file() and digest(path) == known[f] for f, path in here.items()):
         return ""
     try:
@@ -223,7 +228,7 @@ def _checkpoint(name: str) -> str:
 
 
 def _results() -> str:
-    path = BOOK / "data" / "results.json"
+    path = models_folder().parent / "results.json"
     try:
         return "" if isinstance(json.loads(path.read_text(encoding="utf-8")), dict) else "damaged"
     except FileNotFoundError:

@@ -121,6 +121,13 @@ def test_a_link_into_the_data_is_the_data(trained, tmp_path, capsys):
     assert "the book's own data" in said(capsys)
 
 
+def test_the_data_that_a_reader_has_named_are_guarded_too(trained, tmp_path, monkeypatch, capsys):
+    (tmp_path / "clone").mkdir()
+    monkeypatch.setenv("MINILDM_DATA", str(tmp_path / "clone"))
+    assert main(["train", "digits", "--out", "clone/digits"]) == 1
+    assert "the book's own data" in said(capsys)
+
+
 def test_a_finished_model_is_not_written_over(trained, tmp_path, capsys):
     out = tmp_path / "outputs" / "digits"
     out.mkdir(parents=True)

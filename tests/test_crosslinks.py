@@ -187,7 +187,7 @@ def relative_paths(notebook):
 
 @pytest.mark.parametrize("path", sorted(SOURCES.glob("*.md")), ids=lambda p: p.stem)
 def test_a_chapter_runs_from_any_working_directory(path):
-    """Its code finds the book's data by the package (model_file.SHIPPED), wherever it stands."""
+    """Its code finds the book's data by the package (places.SHIPPED), wherever it stands."""
     assert relative_paths(source_notebook(path)) == []
 
 

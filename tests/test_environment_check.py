@@ -131,6 +131,7 @@ def copied(tmp_path, monkeypatch):
         (folder / path.name).write_bytes(path.read_bytes())
     (folder.parent / "SHA256SUMS").write_bytes((here / "SHA256SUMS").read_bytes())
     monkeypatch.setattr(situation, "BOOK", tmp_path)
+    monkeypatch.delenv("MINILDM_DATA", raising=False)
     return folder
 
 
@@ -161,6 +162,13 @@ def test_a_model_that_was_trained_over_the_books_own_is_noticed(copied):
     save_checkpoint(copied, {name: value + 1 for name, value in tensors.items()}, config)
     load_checkpoint(copied)
     assert situation._checkpoint("digit_classifier") == situation.OTHER
+
+
+def test_a_named_folder_of_models_is_looked_at(copied, monkeypatch):
+    monkeypatch.setattr(situation, "BOOK", copied)  # installed alone
+    assert situation._checkpoint("digit_classifier") == "missing" and look().alone
+    monkeypatch.setenv("MINILDM_DATA", str(copied.parent))
+    assert situation._checkpoint("digit_classifier") == "" and not look().alone
 
 
 def test_figures_beside_a_model_belong_to_it(copied):

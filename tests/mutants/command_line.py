@@ -10,7 +10,7 @@ SETTINGS = "tests/test_settings.py"
 MUTANTS = [
     Mutant(
         0, "a training writes over a model of the book", 'commands.py',
-        'if not overwrite and any(', 'if False and any(', (COMMANDS,),
+        'if not overwrite and any(p.samefile', 'if False and any(p.samefile', (COMMANDS,),
     ),
     Mutant(
         0, 'a training writes over a finished model', 'commands.py',
