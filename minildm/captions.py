@@ -96,7 +96,7 @@ def caption_tokens(rows: Tensor, u: Tensor) -> Tensor:
     1/2, the others are full captions.
     Raises ValueError for rows that are no scenes, or u outside [0, 1).
     """
-    u = checks.uniform("u", u).double()
+    rows, u = checked_rows(rows), checks.uniform("u", u).double()
     if u.shape != (len(rows),):
         raise ValueError(f"u must be ({len(rows)},), one for each row; got {tuple(u.shape)}")
     mirrored = u < TURNED
@@ -279,6 +279,8 @@ def request_rows(requests: list[Request]) -> Tensor:
     Raises ValueError for a value that is no attribute.
     """
     rows = []
+    if not isinstance(requests, list | tuple) or not all(isinstance(r, Request) for r in requests):
+        raise ValueError(f"requests must be a list of Request; got {requests!r}")
     for r in requests:
         values = (r.background, r.relation, *r.first, *r.second)
         if len(values) != len(NAMES):

@@ -1,9 +1,9 @@
 """Bad input stops here, with an error that names the argument, the value and the way out.
 
 Nothing in this file computes; the five core files read more easily without it. The rule: a right
-type with wrong content is a ValueError; a wrong type is one, too, or Python's own TypeError or
-AttributeError. Numbers, times and tables may be NumPy's; data (B, *d) are tensors. A tensor on the
-meta device has no values: as data it passes, elsewhere it is refused.
+type with wrong content is a ValueError; a wrong type is one, too, or Python's own ``TypeError`` or
+``AttributeError``. Numbers, times and tables may be NumPy's; data (B, *d) are tensors. A tensor on
+the meta device has no values: as data it passes, elsewhere it is refused.
 """
 
 import functools
@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from minildm import inputs
+from minildm.tables import finite, numbers
 
 MOST = 10**7  # steps, points, directions: more is a slip, and fills the memory
-LARGEST = 1e100  # in a table: squares and products are still numbers
 
 
 def count(name: str, value: int, most: int = MOST, least: int = 1) -> int:
@@ -42,6 +42,22 @@ def seed(value: int) -> int:
     return inputs.whole("seed", value, -(2**63), 2**64 - 1)
 
 
+def eta(value: float) -> float:
+    """``value`` as a float; ValueError unless it is finite and >= 0 (a million is too much)."""
+    return inputs.real("eta", value, 0, 1e6)
+
+
+def limits(low: float, high: float) -> tuple[float, float]:
+    """Both as floats, in half precision's range; ValueError unless low < high. Infinity: no limit."""
+    low, high = (
+        end if isinstance(end, float) and math.isinf(end) else inputs.real(name, end, -6e4, 6e4)
+        for name, end in (("low", low), ("high", high))
+    )
+    if not low < high:
+        raise ValueError(f"low must be below high; got low = {low:g}, high = {high:g}")
+    return low, high
+
+
 def guidance(value: float) -> float:
     """``value`` as a float; ValueError unless it is finite and at most a million in size."""
     number = inputs.real("guidance", value)
@@ -50,24 +66,10 @@ def guidance(value: float) -> float:
     return number
 
 
-def table(name: str, values) -> Tensor:
-    """Numbers (tensor, array or lists) as a float64 tensor; ValueError unless all are finite."""
-    tensor = inputs.tensor(name, values)
-    if tensor.is_meta or tensor.is_complex() or tensor.dtype == torch.bool:
-        kind = "a meta tensor, which has no values" if tensor.is_meta else tensor.dtype
-        raise ValueError(f"{name} must hold real numbers; got {kind}")
-    exact = isinstance(values, list | tuple)  # as_tensor makes float32 of Python's numbers
-    tensor = torch.tensor(values, dtype=torch.float64) if exact else tensor.double()
-    finite(name, tensor)
-    if tensor.numel() and float(tensor.detach().abs().max()) > LARGEST:
-        raise ValueError(f"{name} has entries beyond {LARGEST:g}: rescale it")
-    return tensor
-
-
 def betas(betas: Tensor) -> Tensor:
     """A copy of the betas on the CPU; ValueError unless float64 (T,) in (0, 1), the last <= 1."""
     listed = isinstance(betas, list | tuple)
-    betas = table("betas", betas) if listed else inputs.tensor("betas", betas)
+    betas = numbers("betas", betas) if listed else inputs.tensor("betas", betas)
     if betas.dtype != torch.float64 or betas.is_meta:
         kind = "a meta tensor" if betas.is_meta else f"{betas.dtype}: use .double()"
         raise ValueError(f"betas must be float64, like every table; got {kind}")
@@ -145,6 +147,18 @@ def walk(schedule, z_T: Tensor, times, step) -> Tensor:
     return times
 
 
+def per_sample(t, z_t: Tensor) -> Tensor:
+    """t as (B,), one for each sample; ValueError unless z_t (B, *d) is finite and t fits."""
+    finite("z_t", z_t)
+    t = inputs.tensor("t", t)
+    if z_t.dim() == 0 or t.shape not in ((), z_t.shape[:1]):
+        raise ValueError(
+            f"t has shape {tuple(t.shape)} for z_t {tuple(z_t.shape)}; give one time for all, or "
+            "(B,): one per sample"
+        )
+    return t.expand(len(z_t))
+
+
 def step(step: Callable) -> Callable:
     """A step of samplers.py that raises ValueError for a z that is not finite, or several times."""
 
@@ -156,22 +170,6 @@ def step(step: Callable) -> Callable:
         return step(z, t, s, *rest, **options)
 
     return checked
-
-
-def finite(name: str, tensor: Tensor) -> None:
-    """Raise ValueError unless ``tensor`` is a real floating-point tensor without NaN and inf."""
-    if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
-        kind = getattr(tensor, "dtype", type(tensor).__name__)
-        use = "use .float()" if isinstance(tensor, Tensor) else "use torch.as_tensor"
-        raise ValueError(f"{name} must be a tensor of real numbers; got {kind}: {use}")
-    if tensor.is_meta or math.isfinite(tensor.detach().sum().item()):
-        return  # many times faster than isfinite: a sum with NaN or inf in it is not finite
-    bad = ~torch.isfinite(tensor)  # the sum may also have overflowed
-    if bad.any():
-        raise ValueError(
-            f"{name} has {int(bad.sum())} entries that are NaN or infinite (the first: "
-            f"{tensor[bad][0].item()}); find the step that made them"
-        )
 
 
 def alike(**tensors: Tensor) -> None:
@@ -203,45 +201,31 @@ def samples(**tensors: Tensor) -> None:
                 f"{first_name} has shape {tuple(first.shape)} but {name} has {tuple(tensor.shape)};"
                 " they must be equal"
             )
+        _together(**{first_name: first, name: tensor})
+
+
+def _together(**tensors: Tensor) -> None:
+    """Raise ValueError unless all tensors are on one device."""
+    devices = {name: str(tensor.device) for name, tensor in tensors.items()}
+    if len(set(devices.values())) > 1:
+        raise ValueError(f"move the tensors to one device; they are on {devices}")
+
+
+def fits(name: str, small: Tensor, large: Tensor) -> None:
+    """Raise ValueError unless ``small`` can be broadcast to the shape of ``large``."""
+    pairs = zip(small.shape[::-1], large.shape[::-1], strict=False)
+    if small.dim() > large.dim() or not all(n in (1, m) for n, m in pairs):
+        raise ValueError(f"{name} {tuple(small.shape)} does not fit to {tuple(large.shape)}")
 
 
 def gaussian(mean: Tensor, var: Tensor, eps: Tensor | None = None) -> None:
     """Raise ValueError unless var >= 0 fits the mean (B, *d), and ``eps`` is shaped like it."""
     finite("var", var)
     alike(mean=mean, **({} if eps is None else {"eps": eps}))
-    fits = all(n in (1, m) for n, m in zip(var.shape[::-1], mean.shape[::-1], strict=False))
-    if not fits or var.dim() > mean.dim():
-        raise ValueError(f"var {tuple(var.shape)} does not fit the mean {tuple(mean.shape)}")
+    _together(mean=mean, var=var)
+    fits("var", var, mean)
     if not var.is_meta and (var < 0).any():
         raise ValueError(f"var must not be negative; its smallest entry is {float(var.min()):.3g}")
-
-
-def mixture(weights, means, covs) -> tuple[Tensor, Tensor, Tensor]:
-    """Weights (K,), means (K, d), covariances (K, d, d) as float64 tensors; ValueError if not."""
-    weights, means, covs = table("weights", weights), table("mean", means), table("cov", covs)
-    K, d = means.shape if means.dim() == 2 else (0, 0)
-    if not K or not d or weights.shape != (K,) or covs.shape != (K, d, d):
-        raise ValueError(
-            f"weights {tuple(weights.shape)}, means {tuple(means.shape)} and covs "
-            f"{tuple(covs.shape)} do not fit together; expected (K,), (K, d) and (K, d, d)"
-        )
-    if not (weights >= 0).all() or abs(float(weights.sum()) - 1) > 1e-6:
-        raise ValueError(f"weights must be >= 0 and sum to 1; got {weights.tolist()}")
-    covariance("cov", covs)
-    return weights, means, covs
-
-
-def covariance(name: str, covs: Tensor, tolerance: float = 1e-8) -> None:
-    """Raise ValueError unless (.., d, d) is symmetric without a negative variance."""
-    scale = covs.abs().amax(dim=(-2, -1), keepdim=True)
-    if ((covs - covs.mT).abs() > tolerance * scale).any():
-        worst = float((covs - covs.mT).abs().max())
-        raise ValueError(f"{name} must be symmetric; it differs from its transpose by {worst:.3g}")
-    smallest = torch.linalg.eigvalsh(covs)[..., 0]
-    if (smallest < -tolerance * scale[..., 0, 0]).any():
-        raise ValueError(
-            f"{name} has a negative variance: eigenvalue {float(smallest.min()):.3g}"
-        )
 
 
 def uniform(name: str, u) -> Tensor:
@@ -254,17 +238,13 @@ def uniform(name: str, u) -> Tensor:
     return u
 
 
-def points(z_t: Tensor, d: int, name: str = "z_t") -> None:
-    """Raise ValueError unless ``z_t`` is finite and (B, d)."""
-    finite(name, z_t)
-    if z_t.dim() != 2 or z_t.shape[1] != d or d == 0:
-        raise ValueError(f"{name} must have shape (B, {d or 'd'}) here; got {tuple(z_t.shape)}")
-
-
 def batch(coefficient: Tensor, like: Tensor) -> None:
     """Raise ValueError unless ``coefficient`` is one number or (B,) for ``like`` (B, *d)."""
-    if not isinstance(coefficient, Tensor) or coefficient.is_meta:
-        raise ValueError(f"a coefficient must be a tensor with values; got {coefficient!r}")
+    for name, tensor in (("a coefficient", coefficient), ("like", like)):
+        if not isinstance(tensor, Tensor) or tensor.is_complex():
+            raise ValueError(f"{name} must be a tensor of real numbers; got {tensor!r}")
+    if coefficient.is_meta:
+        raise ValueError("a coefficient must have values; it is on the meta device")
     if not math.isfinite((coefficient.sum() if coefficient.dim() else coefficient).item()):
         raise ValueError(f"a coefficient is not finite: {coefficient.tolist()}")
     if not like.is_floating_point():
@@ -292,6 +272,7 @@ def equations(answer: Tensor, z_t: Tensor, signal: Tensor, noise: Tensor) -> Non
     finite("the network's output", answer)
     finite("z_t", z_t)
     output(answer, z_t)
+    _together(output=answer, z_t=z_t)
     coefficients(signal, noise)
 
 

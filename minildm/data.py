@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from minildm import checks, inputs
+from minildm import checks, inputs, tables
 
 Seed = int | torch.Generator
 FARTHEST = 1e6  # from the middle: points are float32
@@ -35,7 +35,7 @@ class LabelledSplit(NamedTuple):
 
 def gaussian(n: int, mean=(1.0, 2.0), cov=((1.0, 0.0), (0.0, 2.0)), seed: Seed = 0) -> Tensor:
     """n points from N(mean, cov): float32 (n, 2). The default is the article's section 4.3."""
-    mean, cov = checks.table("mean", mean), checks.table("cov", cov)
+    mean, cov = tables.numbers("mean", mean), tables.numbers("cov", cov)
     return mixture(n, torch.ones(1), mean[None], cov[None], seed=seed)
 
 
@@ -58,7 +58,7 @@ def mixture(n: int, weights: Tensor, means: Tensor, covs: Tensor, seed: Seed = 0
     ``weights`` (K,), ``means`` (K, d), ``covs`` (K, d, d), the covariances possibly singular.
     """
     n, generator = _generator(n, seed)
-    weights, means, covs = checks.mixture(weights, means, covs)
+    weights, means, covs = tables.mixture(weights, means, covs)
     variances, axes = torch.linalg.eigh(covs)  # (K, d), (K, d, d)
     roots = axes * variances.clamp(min=0).sqrt()[:, None]  # (K, d, d): roots rootsᵀ = cov
     k = torch.multinomial(weights, n, replacement=True, generator=generator)  # (n,)
@@ -126,9 +126,8 @@ def to_unit_range(x: Tensor, largest: float) -> Tensor:
 
     Raises ValueError for values outside 0..largest, NaN among them.
     """
-    x, largest = inputs.tensor("x", x), inputs.real("largest", largest, 0, FARTHEST, open=True)
-    checks.finite("x", x.float())
-    if x.numel() and not x.is_meta and not (x.min() >= 0 and x.max() <= largest):
+    x, largest = tables.numbers("x", x), inputs.real("largest", largest, 0, FARTHEST, open=True)
+    if x.numel() and not (x.min() >= 0 and x.max() <= largest):
         raise ValueError(f"x must be in 0..{largest:g}; got {float(x.min())}..{float(x.max())}")
     return x.float() * (2 / largest) - 1
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from minildm import checks
+from minildm import checks, tables
 from minildm.predict import EPS, Parameterization
 from minildm.schedule import expand
 
@@ -39,10 +39,9 @@ class NetworkDenoiser:
 
     def __call__(self, z_t: Tensor, t: Tensor) -> Denoised:
         """One network call; ``t`` is one time or (B,). Clean data needs none: (z_t, 0)."""
-        signal, noise = self.schedule(t)
+        t, (signal, noise) = checks.per_sample(t, z_t), self.schedule(t)
         if not noise.any():
             return Denoised(z_t.clone(), torch.zeros_like(z_t))
-        t = torch.as_tensor(t).expand(len(z_t))
         if t.is_floating_point() and z_t.device.type == "mps":
             t = t.float()  # that device has no float64
         output = self.net(z_t, t.to(z_t.device), self.condition)
@@ -74,13 +73,13 @@ def guided(conditional: Denoiser, unconditional: Denoiser, guidance: float) -> D
 
 def _ask_both(c: Denoiser, u: Denoiser, z_t: Tensor, t: Tensor) -> tuple[Denoised, Denoised]:
     """Two denoisers; one batched network call where only their tensor condition differs."""
+    times = checks.per_sample(t, z_t)  # (B,)
     asked = [d for d in (c, u) if isinstance(getattr(d, "condition", None), Tensor)]
     kinds = [(d.net, d.schedule, d.parameterization, d.condition.shape) for d in asked]
     if len(kinds) < 2 or kinds[0] != kinds[1] or c.condition.shape[:1] != z_t.shape[:1]:
         return c(z_t, t), u(z_t, t)
     together = replace(c, condition=torch.cat([c.condition, u.condition]))
-    times = torch.as_tensor(t).expand(len(z_t)).repeat(2)  # (2B,)
-    both = together(torch.cat([z_t, z_t]), times)  # (2B, *d) each
+    both = together(torch.cat([z_t, z_t]), times.repeat(2))  # (2B, *d) each
     return tuple(map(Denoised, both.z0.chunk(2), both.eps.chunk(2)))
 
 
@@ -90,8 +89,7 @@ def clipped(denoise: Denoiser, schedule, low: float = -1, high: float = 1) -> De
     With the old eps the two parts would no longer add up to z_t. Clean data (noise = 0) passes
     unchanged. Raises ValueError unless low < high.
     """
-    if not low < high:
-        raise ValueError(f"low must be below high; got low = {low}, high = {high}")
+    low, high = checks.limits(low, high)
 
     def denoise_and_clip(z_t: Tensor, t: Tensor) -> Denoised:
         plain = denoise(z_t, t)
@@ -111,7 +109,7 @@ def gaussian_denoiser(schedule, mean: Tensor, cov: Tensor) -> Denoiser:
     ``cov`` may be singular (points on a line). Bishop, PRML (2006), eq. 2.116.
     Raises ValueError unless the shapes fit and ``cov`` is symmetric, without negative variance.
     """
-    mean, cov = checks.table("mean", mean), checks.table("cov", cov)
+    mean, cov = tables.numbers("mean", mean), tables.numbers("cov", cov)
     return mixture_denoiser(schedule, torch.ones(1, dtype=torch.float64), mean[None], cov[None])
 
 
@@ -123,13 +121,13 @@ def mixture_denoiser(schedule, weights: Tensor, means: Tensor, covs: Tensor) -> 
     computation is in float64. Raises ValueError as ``gaussian_denoiser`` does, or for weights that
     are negative or do not sum to 1.
     """
-    weights, means, covs = checks.mixture(weights, means, covs)
+    weights, means, covs = tables.mixture(weights, means, covs)
     # cov = axes diag(variances) axes^T: (K, d), (K, d, d)
     variances, axes = torch.linalg.eigh(covs)
     variances = variances.clamp(min=0)
 
     def denoise(z_t: Tensor, t: Tensor) -> Denoised:
-        checks.points(z_t, means.shape[1])
+        tables.points(z_t, means.shape[1])
         z = z_t.to(means)
         signal, noise = (expand(c, z[..., None]) for c in schedule(t))  # one number or (B, 1, 1)
         total = signal**2 * variances + noise**2  # ([B,] K, d): variances of z_t along the axes

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from minildm import checks
+from minildm import checks, tables
 from minildm.denoise import Denoiser
 from minildm.gaussian_case import Affine, Normal, backward, checked, marginal, standard_normal
 from minildm.process import posterior
@@ -73,8 +73,8 @@ def kl_normals(a: Normal, b: Normal) -> Tensor:
 
 def log_density(normal: Normal, z: Tensor) -> Tensor:
     """log N(z; mean, cov) of points z (n, d): (n,), in nats."""
-    normal = checked(normal)
-    checks.points(z, len(normal.mean), "z")
+    normal, z = checked(normal), tables.numbers("z", z)
+    tables.points(z, len(normal.mean), "z")
     _log_det(normal.cov)  # raises where there is no density
     away = z - normal.mean
     squares = (away * torch.linalg.solve(normal.cov, away.T).T).sum(1)
@@ -96,11 +96,12 @@ def reverse_chain(denoise: Denoiser, schedule, d: int, variances: Tensor) -> Cha
     not used. sigma_1^2 = 0 is no density: give the last step beta_1.
     Raises ValueError for another shape or a variance that is not positive.
     """
-    T, d, variances = schedule.T, checks.count("d", d, 10_000), checks.table("variances", variances)
+    T, d = schedule.T, checks.count("d", d, 10_000)
+    variances = tables.numbers("variances", variances)
     if variances.shape != (T + 1,) or not (variances[1:] > 0).all():
         raise ValueError(
             f"variances must be ({T + 1},), positive from t = 1 on; got {tuple(variances.shape)}, "
-            f"{variances.tolist()[:3]} ..: the posterior's variance is 0 at t = 1, "
+            f"{variances.flatten().tolist()[:3]} ..: the posterior's variance is 0 at t = 1, "
             "use beta there"
         )
     probe = torch.cat([torch.zeros(1, d), torch.eye(d)]).double()  # gives b, then the columns of A
@@ -119,24 +120,24 @@ def true_chain(schedule, data: Normal) -> Chain:
 
 def generated(chain: Chain) -> Normal:
     """p(z0): what comes out of the chain from N(0, I)."""
-    _whole(chain)
+    chain = _whole(chain)
     end = standard_normal(chain.offset.shape[1])
     for t in range(len(chain.matrix) - 1, 0, -1):
         end = chain.step(t).push(end)
     return end
 
 
-def _whole(chain: Chain, T: int | None = None) -> None:
-    """Raise ValueError unless the chain is finite, and fits a schedule of T steps."""
+def _whole(chain: Chain, T: int | None = None) -> Chain:
+    """The chain in float64; ValueError unless it is finite and fits a schedule of T steps."""
+    chain = Chain(*map(tables.numbers, Chain._fields, chain))
     steps, d = chain.offset.shape if chain.offset.dim() == 2 else (0, 0)
-    for name, part in zip(Chain._fields, chain, strict=True):
-        checks.finite(name, part)
-        wanted = (steps, d) if name == "offset" else (steps, d, d)
-        if not d or part.shape != wanted or (T is not None and steps != T + 1):
-            raise ValueError(
-                f"a chain is (T+1, d, d), (T+1, d), (T+1, d, d), here with T = {T or steps - 1}; "
-                f"got {name} {tuple(part.shape)}"
-            )
+    wanted = ((steps, d, d), (steps, d), (steps, d, d))
+    if not d or tuple(map(torch.Tensor.size, chain)) != wanted or T not in (None, steps - 1):
+        shapes = ", ".join(str(tuple(part.shape)) for part in chain)
+        raise ValueError(
+            f"a chain is (T+1, d, d), (T+1, d), (T+1, d, d), with the schedule's T; got {shapes}"
+        )
+    return chain
 
 
 def _chain(matrix: Tensor, offset: Tensor, cov: Tensor) -> Chain:
@@ -153,11 +154,10 @@ def bound(schedule, chain: Chain, z0: Tensor | Normal) -> Bound:
     In L_{t-1} the two means differ by M z0 + N eps - b: z_t = signal z0 + noise eps is put into
     q(z_{t-1} | z_t, z0)'s mean and into A z_t + b.
     """
-    _whole(chain, schedule.T)
+    chain = _whole(chain, schedule.T)
     T, d = schedule.T, chain.offset.shape[1]
-    if isinstance(z0, Normal):
-        z0 = checked(z0, "z0")
-    checks.points(z0.mean[None] if isinstance(z0, Normal) else z0, d, "z0")
+    z0 = checked(z0, "z0") if isinstance(z0, Normal) else tables.numbers("z0", z0)
+    tables.points(z0.mean[None] if isinstance(z0, Normal) else z0, d, "z0")
     identity = torch.eye(d).double()
     t = torch.arange(1, T + 1)
     signal, noise = (c[:, None, None] for c in schedule(t))  # (T, 1, 1)
@@ -182,8 +182,8 @@ def gap(schedule, chain: Chain, data: Normal) -> tuple[Tensor, Tensor]:
 
     None of the conditionals here knows z0. Their sum is exact for Gaussian data.
     """
-    _whole(chain, schedule.T)
-    checks.points(checked(data).mean[None], chain.offset.shape[1], "data.mean")
+    chain = _whole(chain, schedule.T)
+    tables.points(checked(data).mean[None], chain.offset.shape[1], "data.mean")
     start = kl_normals(marginal(schedule, data, schedule.T), standard_normal(len(data.mean)))
     truth = true_chain(schedule, data)
     A, b = truth.matrix - chain.matrix, truth.offset - chain.offset
@@ -202,7 +202,7 @@ def epsilon_weight(schedule, t: Tensor, variance: Tensor) -> Tensor:
     in its place. DDPM (arXiv 2006.11239), equation 12. Infinite where alpha_t or the variance is 0.
     Raises ValueError for a time outside 1..T or a negative variance.
     """
-    t, variance = checks.time(t, schedule.T, torch.int64), checks.table("variance", variance)
+    t, variance = checks.time(t, schedule.T, torch.int64), tables.numbers("variance", variance)
     if (t < 1).any() or (variance < 0).any() or (variance.dim() and variance.shape != t.shape):
         raise ValueError("t must be in 1..T, with one variance >= 0 for all or one each")
     beta, alpha = schedule.beta[t], schedule.alpha[t]
@@ -217,7 +217,7 @@ def latent_bound(schedule, chain: Chain, encoder: Affine, decoder: Affine, x: Te
     ``encoder``: q(z0 | x); ``decoder``: p(x | z0); both random affine maps, in nats.
     Vahdat et al. 2021 (arXiv 2106.05931), with the prior's term bounded by the chain.
     """
-    checks.points(x, len(decoder.offset), "x")
+    tables.points(x, len(decoder.offset), "x")
     bounds = []
     for one in x:
         z0 = Normal(encoder.matrix @ one + encoder.offset, encoder.cov)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from minildm import checks
+from minildm import checks, tables
 from minildm.metrics import frechet_gaussians, root
 from minildm.samplers import ddim, sample
 
@@ -30,8 +30,9 @@ class Normal(NamedTuple):
 
     def sample(self, eps: Tensor) -> Tensor:
         """mean + cov^(1/2) eps, for standard normal eps (n, d)."""
-        checks.points(eps, len(checked(self).mean), "eps")
-        return self.mean + eps @ root(self.cov)
+        (mean, cov), eps = checked(self), tables.numbers("eps", eps)
+        tables.points(eps, len(mean), "eps")
+        return mean + eps @ root(cov)
 
 
 class Affine(NamedTuple):
@@ -58,13 +59,13 @@ def normal(mean, cov) -> Normal:
 def checked(normal: Normal, name: str = "") -> Normal:
     """The same in float64; ValueError unless mean is (d,), cov (d, d), finite and a covariance."""
     name = f"{name}." if name else ""
-    mean, cov = checks.table(f"{name}mean", normal[0]), checks.table(f"{name}cov", normal[1])
+    mean, cov = tables.numbers(f"{name}mean", normal[0]), tables.numbers(f"{name}cov", normal[1])
     if mean.dim() != 1 or len(mean) == 0 or cov.shape != (len(mean), len(mean)):
         raise ValueError(
             f"{name}mean must be (d,) and {name}cov (d, d); got {tuple(mean.shape)} and "
             f"{tuple(cov.shape)}"
         )
-    checks.covariance(f"{name}cov", cov, tolerance=1e-5)
+    tables.covariance(f"{name}cov", cov, tolerance=1e-5)
     return Normal(mean, cov)
 
 
@@ -181,7 +182,7 @@ def cov_error(a: Normal, truth: Normal) -> float:
 
 def empirical(z: Tensor) -> Normal:
     """Sample mean and covariance (divided by n - 1) of points z (n, d), n > 1."""
-    z = checks.table("z", z)
+    z = tables.numbers("z", z)
     if z.dim() != 2 or len(z) < 2 or z.shape[1] == 0:
         raise ValueError(f"z must be (n, d) with n > 1; got {tuple(z.shape)}")
     return Normal(z.mean(0), torch.cov(z.T).reshape(z.shape[1], z.shape[1]))
@@ -229,7 +230,8 @@ class LinearAutoencoder(NamedTuple):
     @classmethod
     def fit(cls, x: Tensor, d: int) -> "LinearAutoencoder":
         """Least squares |x - decode(encode(x))|^2 over x (n, D): the d leading principal axes."""
-        checks.points(x, x.shape[-1] if x.dim() else 0, "x")
+        x = tables.numbers("x", x)
+        tables.points(x, x.shape[-1] if x.dim() else 0, "x")
         d = checks.count("d", d, most=min(x.shape))
         offset = x.mean(0)
         _, _, axes = torch.linalg.svd(x - offset, full_matrices=False)
@@ -237,20 +239,22 @@ class LinearAutoencoder(NamedTuple):
 
     def encode(self, x: Tensor) -> Tensor:
         """z = basis^T (x - offset): (n, d)."""
-        checks.points(x, len(self.offset), "x")
+        x = tables.numbers("x", x)
+        tables.points(x, len(self.offset), "x")
         return (x - self.offset) @ self.basis
 
     def decode(self, z: Tensor) -> Tensor:
         """x = offset + basis z: (n, D)."""
-        checks.points(z, self.basis.shape[1], "z")
+        z = tables.numbers("z", z)
+        tables.points(z, self.basis.shape[1], "z")
         return self.offset + z @ self.basis.T
 
     def encode_normal(self, x: Normal) -> Normal:
         """The distribution of encode(x): N(basis^T (m - offset), basis^T C basis)."""
-        checks.points(checked(x, "x").mean[None], len(self.offset), "x.mean")
+        tables.points(checked(x, "x").mean[None], len(self.offset), "x.mean")
         return Normal((x.mean - self.offset) @ self.basis, self.basis.T @ x.cov @ self.basis)
 
     def decode_normal(self, z: Normal) -> Normal:
         """The distribution of decode(z): N(offset + basis m, basis C basis^T)."""
-        checks.points(checked(z, "z").mean[None], self.basis.shape[1], "z.mean")
+        tables.points(checked(z, "z").mean[None], self.basis.shape[1], "z.mean")
         return Normal(self.offset + self.basis @ z.mean, self.basis @ z.cov @ self.basis.T)

@@ -19,7 +19,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from minildm import checks, inputs
+from minildm import checks, inputs, tables
 from minildm.denoise import Denoiser
 from minildm.schedule import expand
 
@@ -32,7 +32,7 @@ def log_likelihood(denoise: Denoiser, schedule, z0: Tensor, times: Tensor) -> Te
     that of ``sample`` with infinitely many steps and without noise, begun from N(0, I).
     Raises ValueError for a bad grid, one that does not go from T down to 0, or points not (B, d).
     """
-    checks.points(z0, z0.shape[-1] if isinstance(z0, Tensor) and z0.dim() else 0, "z0")
+    tables.points(z0, z0.shape[-1] if isinstance(z0, Tensor) and z0.dim() else 0, "z0")
     times = inputs.tensor("times", times)
     schedule(times)  # raises for a wrong dtype or range
     checks.grid(times)
@@ -56,10 +56,10 @@ def mixture_log_density(weights: Tensor, means: Tensor, covs: Tensor, z: Tensor)
 
     Raises ValueError as ``mixture_denoiser`` does, and for a singular covariance.
     """
-    weights, means, covs = checks.mixture(weights, means, covs)
+    weights, means, covs = tables.mixture(weights, means, covs)
     _with_density(covs)
-    z = checks.table("z", z)
-    checks.points(z, means.shape[1], "z")
+    z = tables.numbers("z", z)
+    tables.points(z, means.shape[1], "z")
     away = z[:, None] - means  # (n, K, d)
     squares = (away * torch.linalg.solve(covs, away[..., None])[..., 0]).sum(-1)  # (n, K)
     each = -(squares + torch.logdet(2 * math.pi * covs)) / 2
@@ -73,8 +73,8 @@ def mixture_entropy(weights: Tensor, covs: Tensor) -> float:
     Cover and Thomas, Elements of Information Theory (2006), theorem 8.4.1 for each mode.
     Raises ValueError as ``mixture_log_density`` does.
     """
-    covs = checks.table("cov", covs)
-    weights, _, covs = checks.mixture(weights, torch.zeros(covs.shape[:2]), covs)
+    covs = tables.numbers("cov", covs)
+    weights, _, covs = tables.mixture(weights, torch.zeros(covs.shape[:2]), covs)
     _with_density(covs)
     inside = torch.logdet(2 * math.pi * math.e * covs) / 2  # (K,)
     return float((torch.special.entr(weights) + weights * inside).sum())

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from minildm import checks, inputs
+from minildm import checks, inputs, tables
 from minildm.predict import Parameterization, V
 from minildm.process import Gaussian, diffuse
 from minildm.schedule import expand
@@ -52,7 +52,8 @@ def perceptual_loss(
     features than pictures.
     """
     weight = inputs.real("weight", weight, 0)
-    if not (checks.table("std", std) > 0).all():
+    std = tables.numbers("std", std)
+    if not (std > 0).all():
         raise ValueError(f"std must be positive; got {std}: leave constant features out")
 
     def loss(x_hat: Tensor, x: Tensor) -> Tensor:
@@ -61,7 +62,8 @@ def perceptual_loss(
         checks.samples(**{"features(x_hat)": seen_hat, "features(x)": seen})
         if len(seen) != len(x):
             raise ValueError(f"features(x) has {len(seen)} entries for {len(x)} pictures")
-        difference = (seen_hat - seen) / torch.as_tensor(std).to(seen)
+        checks.fits("std", std, seen)
+        difference = (seen_hat - seen) / std.to(seen)
         return pixels + weight * _per_sample(difference.square())
 
     return loss

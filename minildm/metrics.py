@@ -17,7 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from minildm import checks, inputs
+from minildm import checks, inputs, tables
 from minildm.accuracy import caption_accuracy
 from minildm.losses import reconstruction_loss
 
@@ -46,7 +46,7 @@ def frechet_gaussians(mean_a: Tensor, cov_a: Tensor, mean_b: Tensor, cov_b: Tens
 
     Dowson and Landau 1982, J. Multivariate Anal. 12, eq. 4; in FID: Heusel et al. 2017, eq. 6.
     """
-    mean_a, mean_b = checks.table("mean_a", mean_a), checks.table("mean_b", mean_b)
+    mean_a, mean_b = tables.numbers("mean_a", mean_a), tables.numbers("mean_b", mean_b)
     cov_a, cov_b = _covariance("cov_a", cov_a), _covariance("cov_b", cov_b)
     if not mean_a.shape == mean_b.shape == cov_a.shape[:1] == cov_b.shape[:1]:
         shapes = ", ".join(str(tuple(x.shape)) for x in (mean_a, cov_a, mean_b, cov_b))
@@ -91,7 +91,7 @@ def psnr(x_hat: Tensor, x: Tensor, span: float = 2.0) -> Tensor:
     ``span``: largest minus smallest possible value, 2 for [-1, 1].
     """
     x_hat, x = inputs.tensor("x_hat", x_hat), inputs.tensor("x", x)
-    span = inputs.real("span", span, 0, checks.LARGEST, open=True)
+    span = inputs.real("span", span, 0, 1e6, open=True)
     return 10 * torch.log10(span**2 / reconstruction_loss(x_hat, x))
 
 
@@ -101,7 +101,7 @@ def mode_coverage(points: Tensor, means: Tensor, std: float, sigmas: float = 3.0
     A point is near a mode if it is its nearest one and within ``sigmas`` standard deviations.
     """
     std, sigmas = (
-        inputs.real(name, value, 0, checks.LARGEST, open=True)
+        inputs.real(name, value, 0, tables.LARGEST, open=True)
         for name, value in (("std", std), ("sigmas", sigmas))
     )
     points, means = _sets(points, means, least=1)
@@ -129,7 +129,8 @@ def _surest(probabilities: Tensor) -> tuple[Tensor, Tensor]:
     """
     p = inputs.tensor("probabilities", probabilities)
     checks.samples(probabilities=p)
-    if p.dim() != 2 or not ((p >= 0) & (p <= 1.001)).all() or ((p.sum(1) - 1).abs() > 1e-3).any():
+    rows = not p.is_meta and p.dim() == 2
+    if not rows or not ((p >= 0) & (p <= 1.001)).all() or ((p.sum(1) - 1).abs() > 1e-3).any():
         raise ValueError(
             "probabilities must be (n, classes), each >= 0, with rows that sum to 1: use softmax"
         )
@@ -138,7 +139,7 @@ def _surest(probabilities: Tensor) -> tuple[Tensor, Tensor]:
 
 def _sets(a: Tensor, b: Tensor, least: int = 2) -> tuple[Tensor, Tensor]:
     """Two sets of points as float64, (n, d) and (m, d); n, m >= ``least``."""
-    a, b = checks.table("the first set", a), checks.table("the second set", b)
+    a, b = tables.numbers("the first set", a), tables.numbers("the second set", b)
     fits = a.dim() == b.dim() == 2 and a.shape[1] == b.shape[1] > 0
     if not fits or min(len(a), len(b)) < least:
         raise ValueError(
@@ -150,8 +151,8 @@ def _sets(a: Tensor, b: Tensor, least: int = 2) -> tuple[Tensor, Tensor]:
 
 def _covariance(name: str, cov: Tensor) -> Tensor:
     """A covariance as float64 (d, d); what float32 makes of a singular one passes."""
-    cov = checks.table(name, cov)
+    cov = tables.numbers(name, cov)
     if cov.dim() != 2 or len(cov) == 0 or cov.shape[0] != cov.shape[1]:
         raise ValueError(f"{name} must be (d, d); got {tuple(cov.shape)}")
-    checks.covariance(name, cov, tolerance=1e-5)
+    tables.covariance(name, cov, tolerance=1e-5)
     return cov

@@ -50,7 +50,7 @@ def ddim(
     std = eta sqrt(var of q(z_s | z_t, z0)): ``eta`` scales the **standard deviation**; 1 is
     ``ddpm``. DDIM (arXiv 2010.02502), eq. 12, 16. ValueError for eta < 0, or if std > noise_s.
     """
-    z0, eps = denoise(z, t)
+    eta, (z0, eps) = checks.eta(eta), denoise(z, t)
     (signal_s, noise_s), (_, noise_t) = schedule(s), schedule(t)
     if noise_s == 0:
         return z0, z0, None

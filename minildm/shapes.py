@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from minildm import checks, inputs
+from minildm import checks, inputs, tables
 from minildm.noise import seeded
 
 SIZE = 64
@@ -71,6 +71,8 @@ def to_rows(scenes: list[Scene]) -> Tensor:
     Raises ValueError for a word that is no value of its attribute.
     """
     rows = []
+    if not isinstance(scenes, list | tuple) or not all(isinstance(s, Scene) for s in scenes):
+        raise ValueError(f"scenes must be a list of Scene; got {scenes!r}")
     for scene in scenes:
         words = (scene.background, scene.relation, *scene.first, *scene.second)
         if len(words) != len(NAMES):
@@ -167,7 +169,7 @@ def stamps() -> Tensor:
 
 def palette(colours: dict[str, tuple[int, int, int]]) -> Tensor:
     """Colours 0..255 as float32 (n, 3) in [-1, 1]. Raises ValueError for other numbers."""
-    x = checks.table("colours", list(colours.values()))
+    x = tables.numbers("colours", list(colours.values()))
     if x.dim() != 2 or x.shape[1] != 3 or not ((x >= 0) & (x <= 255)).all():
         raise ValueError(f"colours must be three numbers in 0..255 each; got {colours}")
     return x.float() * (2 / 255) - 1

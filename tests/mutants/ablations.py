@@ -74,7 +74,7 @@ MUTANTS = [
     ),
     Mutant(
         0, 'features are not measured in their own units', 'losses.py',
-        'difference = (seen_hat - seen) / torch.as_tensor(std).to(seen)',
+        'difference = (seen_hat - seen) / std.to(seen)',
         'difference = seen_hat - seen', (LOSSES,),
     ),
 ]  # fmt: skip

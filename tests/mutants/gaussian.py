@@ -71,9 +71,9 @@ MUTANTS = [
         'return z @ self.basis.T', TESTS,
     ),
     Mutant(
-        0, 'eps @ root(self.cov) becomes eps @ self.cov', 'gaussian_case.py',
-        'eps @ root(self.cov)',
-        'eps @ self.cov', TESTS,
+        0, 'eps @ root(cov) becomes eps @ self.cov', 'gaussian_case.py',
+        'eps @ root(cov)',
+        'eps @ cov', TESTS,
     ),
     Mutant(
         0, 'self.matrix @ normal.cov @ self.matrix.T + self.cov becomes self.matrix @ normal.cov @ self.matrix + self.cov', 'gaussian_case.py',

@@ -102,11 +102,11 @@ MUTANTS = [
         '.square().sum() + spread).nan_to_num(0).clamp(min=0))', (FUZZ,),
     ),
     Mutant(
-        0, 'tables may hold NaN', 'checks.py',
+        0, 'tables may hold NaN', 'tables.py',
         '    finite(name, tensor)\n    if tensor.numel()', '    if tensor.numel()', (FUZZ,),
     ),
     Mutant(
-        0, 'a sum that is not finite is looked at no further', 'checks.py',
+        0, 'a sum that is not finite is looked at no further', 'tables.py',
         'if tensor.is_meta or math.isfinite(tensor.detach().sum().item()):', 'if True:', (FUZZ,),
     ),
     Mutant(

@@ -43,8 +43,8 @@ MUTANTS = [
     ),
     Mutant(
         0, 'the exact end turns the order of the points round', 'known_answer.py',
-        'wanted = torch.special.ndtr(checks.table("z_T", z_T))',
-        'wanted = torch.special.ndtr(-checks.table("z_T", z_T))', (KNOWN,),
+        'wanted = torch.special.ndtr(tables.numbers("z_T", z_T))',
+        'wanted = torch.special.ndtr(-tables.numbers("z_T", z_T))', (KNOWN,),
     ),
     Mutant(
         0, 'clusters have a variance for a standard deviation', 'known_answer.py',
