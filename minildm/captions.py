@@ -29,6 +29,7 @@ from minildm.shapes import (
     Scene,
     Thing,
     checked_rows,
+    listed,
     to_rows,
 )
 
@@ -279,7 +280,7 @@ def request_rows(requests: list[Request]) -> Tensor:
     Raises ValueError for a value that is no attribute.
     """
     rows = []
-    if not isinstance(requests, list | tuple) or not all(isinstance(r, Request) for r in requests):
+    if not listed(requests):
         raise ValueError(f"requests must be a list of Request; got {requests!r}")
     for r in requests:
         values = (r.background, r.relation, *r.first, *r.second)

@@ -48,7 +48,7 @@ def eta(value: float) -> float:
 
 
 def limits(low: float, high: float) -> tuple[float, float]:
-    """Both as floats, in half precision's range; ValueError unless low < high. Infinity: no limit."""
+    """Both as floats that half precision has, or infinite; ValueError unless low < high."""
     low, high = (
         end if isinstance(end, float) and math.isinf(end) else inputs.real(name, end, -6e4, 6e4)
         for name, end in (("low", low), ("high", high))

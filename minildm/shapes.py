@@ -71,7 +71,7 @@ def to_rows(scenes: list[Scene]) -> Tensor:
     Raises ValueError for a word that is no value of its attribute.
     """
     rows = []
-    if not isinstance(scenes, list | tuple) or not all(isinstance(s, Scene) for s in scenes):
+    if not listed(scenes):
         raise ValueError(f"scenes must be a list of Scene; got {scenes!r}")
     for scene in scenes:
         words = (scene.background, scene.relation, *scene.first, *scene.second)
@@ -82,6 +82,13 @@ def to_rows(scenes: list[Scene]) -> Tensor:
                 raise ValueError(f"{name} must be one of {', '.join(known)}; got {word!r}")
         rows.append([known.index(word) for word, known in zip(words, ATTRIBUTES, strict=True)])
     return torch.tensor(rows, dtype=torch.int64).reshape(-1, len(ATTRIBUTES))  # (n, 10)
+
+
+def listed(scenes) -> bool:
+    """Is it a list of things with a scene's fields: ``Scene``, or ``Request`` of captions.py?"""
+    if not isinstance(scenes, list | tuple):
+        return False
+    return all(getattr(scene, "_fields", None) == Scene._fields for scene in scenes)
 
 
 def to_scenes(rows: Tensor) -> list[Scene]:
