@@ -139,7 +139,7 @@ class Autoencoder(nn.Module):
 
         Raises ValueError unless x is real, (B, C, H, W), with H and W multiples of ``factor``.
         """
-        cfg, x = self.config, inputs.tensor("x", x)
+        cfg, x = self.config, inputs.tensor("x", x, self.scale)
         if x.dim() != 4 or x.shape[1] != cfg.image_channels or 0 in x.shape:
             raise ValueError(f"x must be (B, {cfg.image_channels}, H, W); got {tuple(x.shape)}")
         if x.shape[2] % cfg.factor or x.shape[3] % cfg.factor:
@@ -170,7 +170,7 @@ class Autoencoder(nn.Module):
 
     def decode(self, z: Tensor) -> Tensor:
         """z (B, c, h, w), unscaled -> x_hat (B, C, H, W); may leave [-1, 1] a little."""
-        z = inputs.tensor("z", z)
+        z = inputs.tensor("z", z, self.scale)
         if z.dim() != 4 or z.shape[1] != self.config.latent_channels or 0 in z.shape:
             raise ValueError(
                 f"z must be (B, {self.config.latent_channels}, h, w); got {tuple(z.shape)}"
@@ -183,6 +183,7 @@ class Autoencoder(nn.Module):
 
         Stable Diffusion's 0.18215 is this number for its autoencoder (arXiv 2112.10752, app. G).
         """
+        x = inputs.images("x", x, self.config.image_channels)
         device, batch = self.scale.device, inputs.whole("batch", batch, 1)
         means = torch.cat([self.encode(part.to(device)).mean for part in x.split(batch)])
         std = float(means.double().std())

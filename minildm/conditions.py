@@ -14,6 +14,7 @@ from minildm import inputs
 from minildm.text import TextUNet
 
 MOST = 10**6  # pictures at once
+HERE = torch.empty(0)  # conditions hold numbers: none is on the meta device
 
 
 def how_many(condition: Any, z_T: Tensor | None, count: Any) -> int:
@@ -64,7 +65,7 @@ def prepared(network: nn.Module, condition: Any, count: int, name: str = "condit
         return _labels(condition, count, classes, name).to(device)
     if not any(getattr(network.config, k, 0) for k in ("context_dim", "concat_channels")):
         raise ValueError(f"this model has no condition; give {name} = None")
-    vectors = inputs.tensor(name, condition)
+    vectors = inputs.tensor(name, condition, HERE)
     if not vectors.is_floating_point() or vectors.dim() < 3:
         raise ValueError(
             f"{name} must be real numbers, one vector, sequence or map per image; got "
@@ -88,7 +89,7 @@ def _words(network: TextUNet, condition: Any, count: int, name: str, device) -> 
             f"{name} must be a text, a list of texts, or token numbers (B, L); got "
             f"{repr(condition)[:100]}"
         )
-    found = inputs.tensor(name, condition)
+    found = inputs.tensor(name, condition, HERE)
     if found.is_floating_point():
         if found.dim() != 3 or found.shape[2] != network.config.text.dim:
             wanted = f"({count}, L, {network.config.text.dim})"
@@ -104,7 +105,7 @@ def _labels(condition: Any, count: int, classes: int, name: str) -> Tensor:
         return torch.tensor(found, dtype=torch.int64)
     if not isinstance(condition, Tensor | np.ndarray):
         return torch.tensor(_label(name, condition, classes)).expand(count)
-    labels = inputs.tensor(name, condition)
+    labels = inputs.tensor(name, condition, HERE)
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
         raise ValueError(f"{name} must be whole numbers; got {labels.dtype}: use .long()")
     labels = labels.long().expand(count) if labels.dim() == 0 else labels.long()

@@ -155,9 +155,8 @@ class DiT(nn.Module):
         ``drop``: (B,) bool, in training: these samples see the null condition.
         Raises ValueError for labels of the wrong kind, shape or range.
         """
-        check_latents(z_t, t, self.config.channels, drop)
+        z_t, t = check_latents(z_t, t, self.config.channels, self.enter.weight, drop)
         h, w = z_t.shape[2:]
-        z_t = z_t.to(self.enter.weight.dtype)
         tokens = patchify(z_t, self.config.patch)  # (B, N, c p^2)
         places = positions(*grid(h, w, self.config.patch), self.config.width).to(z_t)
         tokens = self.read(tokens, places, self.embed(z_t, t, condition, drop))
@@ -187,7 +186,7 @@ class DiT(nn.Module):
             return F.silu(embedding)
         if condition is None:
             condition = torch.full((len(z_t),), cfg.classes)
-        condition = inputs.tensor("condition", condition).to(z_t.device)
+        condition = inputs.tensor("condition", condition, z_t).to(z_t.device)
         condition = _checked_labels(condition, len(z_t), cfg.classes)
         if drop is not None:
             condition = torch.where(drop.to(z_t.device), self.null(condition), condition)

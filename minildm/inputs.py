@@ -101,7 +101,7 @@ def images(
     saying what they look like. Warns where no value is negative: such pictures are mostly in
     [0, 1], with 2 x - 1 forgotten.
     """
-    x = tensor(name, x)
+    x = tensor(name, x, torch.empty(0))
     height, width = ("H", "W") if size is None else size
     want = f"(B, {channels or 'C'}, {height}, {width})"
     if x.dim() != 4 or 0 in x.shape or (channels is not None and x.shape[1] != channels):
@@ -112,8 +112,6 @@ def images(
         raise ValueError(f"{name} must be real numbers in [-1, 1]; got {x.dtype}")
     if x.dtype == torch.uint8:
         raise ValueError(f"{name} holds bytes (0..255); use x / 127.5 - 1 for values in [-1, 1]")
-    if x.is_meta:
-        return x.float()
     x = x.float()
     bad = ~torch.isfinite(x)
     if bad.any():
@@ -155,9 +153,15 @@ def labels(name: str, labels: Any, n: int, classes: int) -> Tensor:
     return labels
 
 
-def tensor(name: str, value: Any) -> Tensor:
-    """``value`` as a tensor: a tensor itself, a NumPy array, or a (nested) list of numbers."""
+def tensor(name: str, value: Any, like: Tensor | None = None) -> Tensor:
+    """``value`` as a tensor: a tensor itself, a NumPy array, or a (nested) list of numbers.
+
+    Raises ValueError for anything else, and for a tensor on the meta device, which holds no
+    numbers, if ``like`` does hold some.
+    """
     if isinstance(value, Tensor):
+        if value.is_meta and like is not None and not like.is_meta:
+            raise ValueError(f"{name} is on the meta device and holds no numbers; make it anew")
         return value
     try:
         return torch.as_tensor(value if isinstance(value, list | tuple) else np.asarray(value))

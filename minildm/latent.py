@@ -109,11 +109,17 @@ class LatentDiffusion(nn.Module):
     def decode(self, z0: Tensor, batch: int = 500) -> Tensor:
         """Images of scaled latents (B, c, h, w): decode(z0 / scale), clamped to [-1, 1].
 
-        Raises ValueError for another number of channels, and for NaN.
+        Raises ValueError for another number of channels, for NaN, and for numbers so large that
+        the decoder overflows.
         """
         z0, batch = self._latents("z0", z0), inputs.whole("batch", batch, 1)
         unscaled = z0.to(self.device) / self.autoencoder.scale
         x = torch.cat([self.autoencoder.decode(part) for part in unscaled.split(batch)])
+        if not torch.isfinite(x).all():
+            largest = float(z0.abs().max())
+            raise ValueError(
+                f"z0 reaches {largest:.3g}, and the decoder overflows; latents have std 1"
+            )
         return x.clamp(-1, 1)
 
     def noise(self, count: int, seed: int | None = None) -> Tensor:
@@ -263,7 +269,8 @@ class LatentDiffusion(nn.Module):
         guidance = inputs.real("guidance", guidance)
         if abs(guidance) > 1000:  # beyond this the latents of some samplers overflow
             raise ValueError(f"guidance must be in -1000..1000; got {guidance}: lower guidance")
-        count = how_many(condition, None, None) if count is None else count
+        given = count is not None
+        count = inputs.whole("count", count, 1, MOST) if given else how_many(condition, None, None)
         read = partial(network_denoiser, self.network, self.schedule, self.parameterization)
         if condition is None:
             if negative is not None:
@@ -284,7 +291,7 @@ class LatentDiffusion(nn.Module):
 
     def _latents(self, name: str, z: Tensor, shape: Sequence[int] | None = None) -> Tensor:
         """z as the model's dtype, on its device; ValueError for NaN and for another shape."""
-        z = inputs.tensor(name, z)
+        z = inputs.tensor(name, z, self.autoencoder.scale)
         c, h, w = shape or (self.latent_shape[0], "h", "w")
         if z.dim() != 4 or 0 in z.shape or z.shape[1] != c or (shape and z.shape[1:] != shape):
             raise ValueError(
@@ -328,7 +335,7 @@ def _steps(steps: int) -> int:
 
 def _checked_mask(mask: Tensor, x: Tensor) -> Tensor:
     """The mask as a tensor; ValueError unless it is (B, 1, H, W) of 0 and 1 for the images x."""
-    mask = inputs.tensor("mask", mask)
+    mask = inputs.tensor("mask", mask, x)
     if mask.shape != (len(x), 1, *x.shape[2:]):
         raise ValueError(
             f"mask must be {(len(x), 1, *x.shape[2:])} for these images; got {tuple(mask.shape)}"

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from minildm import inputs
+
 GROUPS = 8  # of every group norm
 WIDEST, MOST_BLOCKS, MOST_LEVELS = 2**14, 100, 16  # far beyond use: a slip of the pen ends here
 
@@ -24,12 +26,15 @@ def time_embedding(t: Tensor, dim: int, time_scale: float = 1000.0) -> Tensor:
     return torch.cat([angle.cos(), angle.sin()], dim=1)  # (B, dim)
 
 
-def check_latents(z_t: Tensor, t: Tensor, channels: int, drop: Tensor | None = None) -> None:
-    """Raise ValueError unless a network of ``channels`` can be called with these.
+def check_latents(
+    z_t: Tensor, t: Tensor, channels: int, weight: Tensor, drop: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """(z_t, t) for a network of ``channels`` and such a ``weight``; ValueError if they do not fit.
 
     z_t (B, channels, h, w) real, t (B,) or one time for all, drop (B,) bool. Their values are not
     looked at: that would cost time at each step; samplers and trainings look at them.
     """
+    z_t, t = inputs.tensor("z_t", z_t, weight), inputs.tensor("t", t, weight)
     if z_t.dim() != 4 or z_t.shape[1] != channels or 0 in z_t.shape:
         raise ValueError(f"z_t must be (B, {channels}, h, w); got {tuple(z_t.shape)}")
     if not z_t.is_floating_point():
@@ -38,6 +43,9 @@ def check_latents(z_t: Tensor, t: Tensor, channels: int, drop: Tensor | None = N
         raise ValueError(f"t must be ({len(z_t)},), one time per latent; got {tuple(t.shape)}")
     if drop is not None and (drop.dtype != torch.bool or drop.shape != (len(z_t),)):
         raise ValueError(f"drop must be bool ({len(z_t)},); got {drop.dtype} {tuple(drop.shape)}")
+    if drop is not None:
+        inputs.tensor("drop", drop, weight)
+    return z_t.to(weight.dtype), t
 
 
 def zero_(layer: nn.Module) -> nn.Module:

@@ -187,13 +187,11 @@ class TextUNet(nn.Module):
         ``drop``: (B,) bool, in training: these samples see the NULL token instead of their text.
         Raises ValueError for a condition of the wrong kind, shape or range.
         """
-        check_latents(z_t, t, self.config.channels, drop)
+        z_t, t = check_latents(z_t, t, self.config.channels, self.text.positions, drop)
         if condition is None:
             condition = self.null(torch.empty(len(z_t), 1, dtype=torch.int64, device=z_t.device))
-        condition = inputs.tensor("condition", condition).to(z_t.device)
-        if condition.dim() == 0 or len(condition) != len(z_t):
-            raise ValueError(f"condition has {len(condition)} texts for {len(z_t)} latents")
-        self._check_condition(condition)
+        condition = inputs.tensor("condition", condition, z_t).to(z_t.device)
+        self._check_condition(condition, len(z_t))
         if drop is not None:
             drop = drop.to(z_t.device).reshape(-1, *[1] * (condition.dim() - 1))  # (B, 1, ..)
             condition = torch.where(drop, self.null(condition), condition)
@@ -204,18 +202,21 @@ class TextUNet(nn.Module):
         concat = self.to_map(masked_mean(words, mask))[:, :, None, None]  # (B, channels, 1, 1)
         return self.unet(z_t, t, concat.expand(-1, -1, *z_t.shape[2:]))
 
-    def _check_condition(self, condition: Tensor) -> None:
+    def _check_condition(self, condition: Tensor, B: int) -> None:
         """Token numbers (B, L), or vectors (B, L, dim); ``encode`` looks at the tokens."""
-        dim = self.config.text.dim
-        if condition.is_floating_point() and (condition.dim() != 3 or condition.shape[2] != dim):
+        dim, shape = self.config.text.dim, tuple(condition.shape)
+        wanted = 3 if condition.is_floating_point() else 2
+        if len(shape) == wanted and shape[0] != B:
+            raise ValueError(f"condition has {shape[0]} texts for {B} latents")
+        if len(shape) != wanted or 0 in shape or (wanted == 3 and shape[2] != dim):
             raise ValueError(
                 f"condition must be token numbers (B, L) or vectors (B, L, {dim}); got "
-                f"{condition.dtype} {tuple(condition.shape)}"
+                f"{condition.dtype} {shape}"
             )
 
     def encode(self, tokens: Tensor) -> Tensor:
         """Token numbers (B, L) -> the condition (B, L, dim) that ``forward`` takes as well."""
-        cfg, tokens = self.config.text, inputs.tensor("tokens", tokens)
+        cfg, tokens = self.config.text, inputs.tensor("tokens", tokens, self.text.positions)
         whole = not (
             tokens.is_floating_point() or tokens.is_complex() or tokens.dtype == torch.bool
         )

@@ -201,8 +201,7 @@ class UNet(nn.Module):
         ``mask``: (B, L) bool, with context_dim: which of the L vectors may be read; None: all.
         Raises ValueError for a condition of the wrong kind, shape or range.
         """
-        check_latents(z_t, t, self.config.channels, drop)
-        z_t = z_t.to(self.enter.weight.dtype)
+        z_t, t = check_latents(z_t, t, self.config.channels, self.enter.weight, drop)
         condition = self._with_null(z_t, condition, drop)
         _check_mask(mask, condition, self.config.context_dim)
         embedding = time_embedding(t.to(z_t.device), self.config.width, self.config.time_scale)
@@ -249,7 +248,7 @@ class UNet(nn.Module):
             return None
         if condition is None:
             return self.null(self._blank(z_t))
-        condition = _checked_condition(cfg, inputs.tensor("condition", condition), z_t)
+        condition = _checked_condition(cfg, inputs.tensor("condition", condition, z_t), z_t)
         if drop is None:
             return condition
         drop = drop.to(z_t.device).reshape(B, *[1] * (condition.dim() - 1))  # (B, 1, .., 1)
