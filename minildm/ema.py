@@ -31,7 +31,8 @@ class EMA:
         Raises Diverged, a ValueError, for weights that are not finite, or so large that their
         squares are not; the average then stays as it was.
         """
-        if not torch.isfinite(nn.utils.get_total_norm([p.detach() for p in net.parameters()])):
+        norm = nn.utils.get_total_norm([p.detach() for p in net.parameters()])
+        if not norm.is_meta and not torch.isfinite(norm):
             raise Diverged("the weights are not finite")
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
