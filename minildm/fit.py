@@ -26,6 +26,7 @@ from minildm.optimizers import make_optimizer, restore_optimizer
 from minildm.progress import Log, Progress, collect, summary, write_history
 from minildm.randomness import Randomness
 from minildm.state import Keeper, checkpoints, unusable
+from minildm.tables import NotFinite
 from minildm.training_data import name_of
 
 __all__ = [
@@ -174,8 +175,13 @@ class _Training:
 
     def _backward(self, indices: Tensor) -> None:
         """Add the gradient of this part's share of the mean over the whole batch."""
-        with self.accelerator.autocast():
-            losses, level = self.loss(self.model, Batch(self.config.seed, self.step, indices))
+        batch = Batch(self.config.seed, self.step, indices)
+        try:
+            with self.accelerator.autocast():
+                losses, level = self.loss(self.model, batch)
+        except NotFinite as error:  # the losses of losses.py refuse an output with NaN
+            self.prepared.zero_grad()
+            raise self._diverged(str(error)) from error
         for name, values in (("one value", losses), ("one level", level)):
             if values is not None and values.shape != (len(indices),):
                 raise ValueError(

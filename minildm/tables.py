@@ -14,8 +14,12 @@ from minildm import inputs
 LARGEST = 1e100  # in a table: squares and products are still numbers
 
 
+class NotFinite(ValueError):
+    """NaN or infinity where numbers are needed; in a training's loss: it has diverged."""
+
+
 def finite(name: str, tensor: Tensor) -> None:
-    """Raise ValueError unless ``tensor`` is a real floating-point tensor without NaN and inf."""
+    """Raise ValueError unless ``tensor`` is of real floating-point numbers, NotFinite for NaN."""
     if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
         kind = getattr(tensor, "dtype", type(tensor).__name__)
         use = "use .float()" if isinstance(tensor, Tensor) else "use torch.as_tensor"
@@ -24,7 +28,7 @@ def finite(name: str, tensor: Tensor) -> None:
         return  # many times faster than isfinite: a sum with NaN or inf in it is not finite
     bad = ~torch.isfinite(tensor)  # the sum may also have overflowed
     if bad.any():
-        raise ValueError(
+        raise NotFinite(
             f"{name} has {int(bad.sum())} entries that are NaN or infinite (the first: "
             f"{tensor[bad][0].item()}); find the step that made them"
         )

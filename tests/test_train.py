@@ -13,6 +13,7 @@ from torch import nn
 from minildm.autoencoder import Autoencoder, AutoencoderConfig
 from minildm.checkpoint import CheckpointError
 from minildm.classifier import ClassifierConfig
+from minildm.diverged import Diverged
 from minildm.ema import EMA
 from minildm.features import ReaderTraining
 from minildm.fit import DROP, Batch, FitConfig, batch_indices, build, fit
@@ -22,6 +23,7 @@ from minildm.train import (
     AutoencoderTraining,
     DenoiserTraining,
     encode_all,
+    train_autoencoder,
     train_both,
     train_denoiser,
 )
@@ -623,3 +625,13 @@ def test_no_number_of_a_configuration_was_forgotten():
             if any(word in str(field.type) for word in ("int", "float"))
         }  # fmt: skip
         assert numbers == {*WHOLE_NUMBERS.get(kind, {}), *REAL_NUMBERS[kind]}
+
+
+def test_an_output_that_is_not_finite_stops_the_training_with_its_step():
+    """The loss itself refuses NaN; that must not cost the step, and what to try."""
+    x = keyed_normal((0,), range(16), (1, 16, 16)).clamp(-1, 1)
+    run = FitConfig(steps=10, batch=8, lr=1e3, warmup=0, clip=1e9, device="cpu")
+    settings = AutoencoderTraining(AutoencoderConfig(latent_channels=2, width=8), run)
+    said = r"stopped at step \d+ of 10, learning rate .*: (x_hat|mean|var) has .*NaN.*smaller lr"
+    with pytest.raises(Diverged, match=said):
+        train_autoencoder(settings, x)

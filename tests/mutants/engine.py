@@ -310,4 +310,8 @@ MUTANTS = [
         0, 'the null label is made on the CPU', 'unet.py',
         'torch.zeros(B, dtype=torch.int64, device=z_t.device)', 'torch.zeros(B, dtype=torch.int64)', (GPU,),
     ),
+    Mutant(
+        0, "an output with NaN ends a training without its step", "fit.py",
+        "except NotFinite as error:", "except ZeroDivisionError as error:", ("tests/test_train.py",),
+    ),
 ]  # fmt: skip
