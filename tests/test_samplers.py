@@ -334,7 +334,7 @@ def test_mixture_samples_have_the_right_weights_and_widths():
         assert abs(float(first.double().mean()) - 0.8) < 4 * math.sqrt(0.8 * 0.2 / n) + 0.005
         for mode, own in ((means[0], z[first]), (means[1], z[~first])):
             assert (own.mean(0) - mode).abs().max() < 0.03
-            assert abs(float(own.std(0).mean()) / std - 1) < 0.06
+            assert abs(float(own.std(0).mean()) / std - 1) < 0.08  # ddim: 0.06
 
 
 LINEAR = SCHEDULES["linear"]

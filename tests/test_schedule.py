@@ -114,8 +114,8 @@ def worst_relative_error(table, exact):
 @pytest.mark.parametrize("T", [1, 2, 3, 10, 100, 1000, 4000])
 @pytest.mark.parametrize("kind", PAIRS)
 def test_tables_agree_with_50_digits(kind, T):
-    ours, exact = PAIRS[kind]
-    schedule = quiet(ours(T))
+    betas, exact = PAIRS[kind]
+    schedule = quiet(betas(T))
     beta = exact(T)
     alpha_bar = mp_alpha_bar(beta)
     rest = [1 - a for a in alpha_bar]
@@ -127,12 +127,9 @@ def test_tables_agree_with_50_digits(kind, T):
     snr = [a / r for a, r in zip(alpha_bar[1:], rest[1:], strict=True)]
     assert worst_relative_error(schedule.snr[1:], snr) < 1e-12
     half_log_snr = [mp.log(x) / 2 for x in snr if x > 0]
-    assert (
-        worst_relative_error(
-            schedule.half_log_snr(torch.arange(1, len(half_log_snr) + 1)), half_log_snr
-        )
-        < 1e-9
-    )  # passes through 0, where only the absolute error is 1e-16
+    ours = schedule.half_log_snr(torch.arange(1, len(half_log_snr) + 1)).tolist()
+    for value, truth in zip(ours, half_log_snr, strict=True):  # passes through 0
+        assert abs(mp.mpf(value) - truth) < 1e-12 * (1 + abs(truth))
 
 
 @pytest.mark.parametrize("kind", PAIRS)
@@ -246,8 +243,8 @@ def test_both_ends_are_exact(schedule):
 @given(st.floats(0.001, 0.999))
 def test_continuous_schedules_against_their_formulas(t):
     signal, noise = CosineSchedule()(t)
-    assert abs(signal - math.cos(math.pi * t / 2)) < 1e-15
-    assert abs(noise - math.sin(math.pi * t / 2)) < 1e-15
+    assert abs(signal - math.cos(math.pi * t / 2)) < 1e-14
+    assert abs(noise - math.sin(math.pi * t / 2)) < 1e-14
     assert abs(CosineSchedule().half_log_snr(t) + math.log(math.tan(math.pi * t / 2))) < 1e-12
     assert [float(x) for x in FlowSchedule()(t)] == [1 - t, t]
     assert abs(FlowSchedule().half_log_snr(t) - math.log((1 - t) / t)) < 1e-12
