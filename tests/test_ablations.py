@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -89,6 +90,34 @@ def test_what_was_changed_is_run_again_and_nothing_else(tmp_path):
     another, ran = toy_plan(base=Toy(rate=2.0))
     run_plan("toy", another, path=path, report=quiet)
     assert len(ran) == 4
+
+
+def test_what_was_run_with_other_models_is_run_again(tmp_path, monkeypatch):
+    """A laboratory uses the book's autoencoder, judge or teacher: its figures belong to these."""
+    path = tmp_path / "results.json"
+    plan, ran = toy_plan()
+    run_plan("toy", plan, path=path, report=quiet)
+    assert len(ran) == 4
+    monkeypatch.setattr(ablations, "models_digest", lambda: "others")
+    run_plan("toy", plan, path=path, report=quiet)
+    assert len(ran) == 8
+    assert read_results("ablation toy", path)["models"] == "others"
+
+
+def test_a_variant_that_is_not_planned_is_refused_before_anything_is_run(tmp_path):
+    plan, ran = toy_plan()
+    with pytest.raises(ValueError, match="no variant 'slow'; there are base, fast"):
+        run_plan("toy", plan, only=["fast", "slow"], path=tmp_path / "results.json", report=quiet)
+    assert not ran
+
+
+def test_figures_and_pictures_of_a_reader_go_to_outputs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_plan("toy", toy_plan()[0], report=quiet)
+    assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.*")) == sorted(
+        str(Path("outputs") / name)
+        for name in ("results.json", "ablations/toy-base.png", "ablations/toy-fast.png")
+    )
 
 
 def test_more_time_than_allowed_is_written_down(tmp_path):

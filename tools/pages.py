@@ -18,6 +18,8 @@ from errata import ERRATA
 from glossary import TERMS, place
 from registry import registered
 
+from minildm.checkpoint import replace_files
+
 
 def chapter_file(prefix: str) -> str:
     """The name, without ending, of the chapter whose file begins with ``prefix``."""
@@ -189,8 +191,8 @@ PAGES = {
 
 if __name__ == "__main__":
     for name, make in PAGES.items():
-        (BOOK / "docs" / name).write_text(make(), encoding="utf-8")
+        replace_files(BOOK / "docs", {name: make().encode()})
         print(f"docs/{name}")
-    place = BOOK / "README.md"
-    place.write_text(readme(place.read_text(encoding="utf-8")), encoding="utf-8")
+    page = readme((BOOK / "README.md").read_text(encoding="utf-8"))
+    replace_files(BOOK, {"README.md": page.encode()})
     print("README.md")

@@ -11,6 +11,7 @@ import torch
 from book_rules import BOOK, CHAPTERS
 
 from minildm.captions import captions
+from minildm.checkpoint import replace_files
 from minildm.latent import LatentDiffusion
 from minildm.pictures import captioned
 from minildm.samplers import dpmpp_2m
@@ -55,5 +56,5 @@ if __name__ == "__main__":
     IMAGES.mkdir(parents=True, exist_ok=True)
     for make in (digits, shapes, text_to_image):
         target = IMAGES / f"{make.__name__}.png"
-        target.write_bytes(make())
+        replace_files(IMAGES, {target.name: make()})
         print(f"{target.relative_to(BOOK)}: {target.stat().st_size:,} bytes")
