@@ -1,21 +1,32 @@
-"""Kill a training with SIGKILL at random moments, go on each time, and compare the end bit for bit.
+"""Stop a training in every way there is, go on each time, and compare the end bit for bit.
 
-    python tools/kill_training.py               20 kills
+    python tools/kill_training.py               20 times each
     python tools/kill_training.py --kills 4
+
+    killed         SIGKILL at random moments
+    interrupted    Ctrl-C (SIGINT) at random moments: the step it was pressed in is kept
+    full disk      a file system of 2 MB with less and less room (root on Linux); elsewhere, and
+                   then as well, a limit on the size of files
+    read only      a folder that may not be written
+    two at once    a second process in the folder of the first
 
 The network is tiny, but holds what is easily forgotten: dropout, batch norm, an average of the
 weights, and a loss that draws from torch, Python and NumPy. It saves every other step, so that many
-kills fall into the writing of a checkpoint. Exits with 1 if anything differs.
+stops fall into the writing of a checkpoint. Exits with 1 if anything is lost or differs.
 """
 
 import argparse
 import contextlib
 import multiprocessing
+import os
 import random
+import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +36,14 @@ from torch import nn
 from minildm.checkpoint import load_checkpoint
 from minildm.ema import EMA
 from minildm.fit import FitConfig, build, fit
+from minildm.lock import LOCK
 from minildm.progress import read_history
 from minildm.state import METRICS, checkpoints
 
 SAMPLES = 24
 IMPORTED = ["minildm.fit", "torch._dynamo"]  # the second: by the first step of an optimiser
 CONFIG = FitConfig(
-    steps=600, batch=8, lr=0.01, warmup=5, device="cpu", log_every=3, save_every=2, seed=3
+    steps=240, batch=8, lr=0.01, warmup=5, device="cpu", log_every=3, save_every=2, seed=3
 )
 
 
@@ -75,7 +87,7 @@ def _run(folder: str, config: FitConfig, resume: bool | str, started):
     training = fit(net, loss, SAMPLES, config, ema, folder, resume)
     history = []
     for record in training:
-        if started is not None and not history:
+        if started is not None:
             started.send(record.step)
         history.append(record)
     return net, ema, history
@@ -89,31 +101,164 @@ def outcome(folder: Path) -> tuple[dict, list]:
     return tensors, [rest, *(repr(record[:5]) for record in records)]  # repr: NaN equals NaN
 
 
-def kill_often(folder: Path, config: FitConfig, kills: int, seconds: float, report=print) -> int:
-    """Start the training again and again; kill it ``kills`` times, each time at most ``seconds``
-    after its first record, then let it end. Returns how many kills found it alive."""
-    rng, found_alive = random.Random(0), 0
+def attempt(folder: str, config: FitConfig, said, limit: int = 0, as_nobody: bool = False) -> None:
+    """What a process that is to be stopped runs: it tells of each record's step, and of its end.
+
+    ``limit``: the largest file that it may write, in bytes.
+    """
+    if as_nobody:
+        os.setuid(65534)
+    if limit:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    try:
+        run(folder, config, True, said)
+        said.send("finished")
+    except KeyboardInterrupt as error:
+        said.send(f"KeyboardInterrupt: {error}")
+    except (ValueError, OSError) as error:
+        said.send(f"{type(error).__name__}: {error}")
+
+
+@contextlib.contextmanager
+def process(folder: Path, config: FitConfig, **options) -> Iterator[tuple]:
+    """(process, what it says) of an ``attempt``; it is killed if it lives on after the block."""
     context = multiprocessing.get_context("forkserver")  # imports torch once, not at each start
     context.set_forkserver_preload(IMPORTED)
-    for i in range(kills + 1):
-        ours, theirs = context.Pipe()
-        process = context.Process(target=run, args=(str(folder), config, True, theirs))
-        process.start()
-        theirs.close()
-        with contextlib.suppress(EOFError):
-            ours.recv()
-        if i < kills:
-            delay = rng.uniform(0, seconds)
-            time.sleep(delay)
-            process.kill()
-            process.join()
-            found_alive += process.exitcode == -signal.SIGKILL
-            saved = [int(place.name.removeprefix("state-")) for place in checkpoints(folder)]
-            half = [place.name for place in folder.glob("*.part")]
-            report(f"kill {i + 1:2d} after {delay:.3f} s: exit {process.exitcode}, "
-                   f"checkpoints {saved}, half-written {half}")  # fmt: skip
-    process.join()
-    return found_alive
+    ours, theirs = context.Pipe()
+    child = context.Process(target=attempt, args=(str(folder), config, theirs), kwargs=options)
+    child.start()
+    theirs.close()
+    try:
+        yield child, lambda: _next(ours)
+    finally:
+        child.kill()
+        child.join()
+
+
+def _next(pipe) -> object:
+    """What comes next out of a pipe; "killed" where its other end is gone."""
+    try:
+        return pipe.recv()
+    except EOFError:
+        return "killed"
+
+
+def stop_often(
+    folder: Path, config: FitConfig, times: int, number: int = signal.SIGKILL, report=print
+) -> int:
+    """Send a training signal ``number`` so many times, at random steps, and go on after each; then
+    let it end. Returns how often it was alive.
+
+    After each stop every checkpoint must be whole; after Ctrl-C there must be one of that step.
+    """
+    rng, alive = random.Random(number), 0
+    for target in [*sorted(rng.choices(range(1, config.steps - 30), k=times)), config.steps + 1]:
+        with process(folder, config) as (child, said):
+            last = said()
+            while not isinstance(last, str) and last < target:
+                last = said()
+            if target > config.steps:
+                break
+            time.sleep(rng.uniform(0, 0.02))  # anywhere in a step or in the writing after it
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child.pid, number)
+            while not isinstance(last, str):
+                last = said()
+        alive += last != "finished"
+        steps, half = whole_steps(folder), [place.name for place in folder.glob("*.part")]
+        report(f"step {target} and a little: {last}; checkpoints {steps}, half-written {half}")
+        if "is kept in" in last:
+            assert f"step {steps[0]} of" in last, f"{last}, but the last is {steps[:1]}"
+    assert last == "finished", last
+    return alive
+
+
+def whole_steps(folder: Path) -> list[int]:
+    """The steps of the checkpoints in a folder, the newest first; all must be whole."""
+    places = checkpoints(folder)
+    for place in places:
+        load_checkpoint(place)
+    return [int(place.name.removeprefix("state-")) for place in places]
+
+
+@contextlib.contextmanager
+def small_disk(place: Path, megabytes: int = 2) -> Iterator[bool]:
+    """A file system of its own at ``place``, if this user may mount one: whether that is so."""
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(place)]
+    try:
+        mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        mounted = False
+    try:
+        yield mounted
+    finally:
+        if mounted:
+            subprocess.run(["umount", str(place)], check=True)
+
+
+def fill_often(folder: Path, config: FitConfig, times: int, report=print) -> int:
+    """Train on a disk with little room, so many times, then with room; returns how often it was
+    full. The rest of the disk is taken by a file beside the folder."""
+    rng, full, filler = random.Random(0), 0, folder.with_name("filler")
+    for _ in range(times):
+        free = shutil.disk_usage(folder.parent).free
+        filler.write_bytes(b"\0" * max(0, free - rng.randrange(4096, 100_000)))
+        full += _stops_full(folder, config, report)
+        filler.unlink()
+    return full + _ends(folder, config, report)
+
+
+def limit_often(folder: Path, config: FitConfig, times: int, report=print) -> int:
+    """Train with a limit on the size of files, so many times, then without one."""
+    rng, full = random.Random(1), 0
+    for _ in range(times):
+        full += _stops_full(folder, config, report, limit=rng.randrange(500, 30_000))
+    return full + _ends(folder, config, report)
+
+
+def _stops_full(folder: Path, config: FitConfig, report: Callable, **options) -> int:
+    before = whole_steps(folder) if folder.exists() else []
+    with process(folder, config, **options) as (_, said):
+        last = said()
+        while not isinstance(last, str):
+            last = said()
+    after = whole_steps(folder) if folder.exists() else []
+    report(f"{last}; checkpoints {after}")
+    assert (after or [0])[0] >= (before or [0])[0], f"checkpoint {before[0]} is gone"
+    return int(str(last).startswith("OSError"))
+
+
+def _ends(folder: Path, config: FitConfig, report: Callable) -> int:
+    with process(folder, config) as (_, said):
+        last = said()
+        while not isinstance(last, str):
+            last = said()
+    assert last == "finished", last
+    return 0
+
+
+def refuse(folder: Path, config: FitConfig, report=print) -> bool:
+    """Whether a folder that may not be written is refused before the first step."""
+    folder.mkdir(mode=0o555)
+    with process(folder, config, as_nobody=os.geteuid() == 0) as (_, said):
+        last = said()
+    report(last)
+    return str(last).startswith("PermissionError") and not list(folder.iterdir())
+
+
+def two_at_once(folder: Path, config: FitConfig, report=print) -> bool:
+    """Whether a second process is told who trains there, and the first is not disturbed."""
+    with process(folder, config) as (first, said):
+        said()
+        with process(folder, config) as (_, said_by_the_second):
+            last = said_by_the_second()
+        report(last)
+        told = f"is being trained in by process {first.pid} on " in str(last)
+        end = said()
+    return told and end == "finished" and not (folder / LOCK).exists()
 
 
 def differences(one: Path, other: Path) -> list[str]:
@@ -126,18 +271,38 @@ def differences(one: Path, other: Path) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--kills", type=int, default=20)
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch:
-        whole, killed = Path(scratch) / "whole", Path(scratch) / "killed"
+    times = parser.parse_args().kills
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
+        scratch.chmod(0o755)
         start = time.perf_counter()
-        run(str(whole))
+        run(str(scratch / "whole"))
         seconds = time.perf_counter() - start
         print(f"uninterrupted: {CONFIG.steps} steps in {seconds:.1f} s", flush=True)
-        alive = kill_often(killed, CONFIG, arguments.kills, seconds / arguments.kills)
-        differ = differences(whole, killed)
-    verdict = f"DIFFERENT: {', '.join(differ)}" if differ else "equal, bit for bit"
-    print(f"{alive} kills; weights, average, optimiser, random numbers, metrics: {verdict}")
-    return int(bool(differ) or alive < arguments.kills)
+        lost = []
+
+        def show(what: str, count: int, wanted: int, folder: Path) -> None:
+            differ = differences(scratch / "whole", folder)
+            verdict = f"DIFFERENT: {', '.join(differ)}" if differ else "equal, bit for bit"
+            print(f"{what}: {count} times; at the end {verdict}\n", flush=True)
+            lost.extend(differ or ([what] if count < wanted else []))
+
+        for what, number in (("killed", signal.SIGKILL), ("interrupted", signal.SIGINT)):
+            folder = scratch / what
+            show(what, stop_often(folder, CONFIG, times, number), times, folder)
+        with small_disk(scratch / "disk") as mounted:
+            folder = scratch / "disk" / "training"
+            if mounted:
+                show("full disk", fill_often(folder, CONFIG, times), 1, folder)
+            else:
+                print("full disk: no file system may be mounted here\n")
+        folder = scratch / "limited"
+        show("files too large", limit_often(folder, CONFIG, times), 1, folder)
+        print(f"read only, refused: {refuse(scratch / 'read-only', CONFIG)}")
+        folder = scratch / "two"
+        show("two at once", int(two_at_once(folder, CONFIG)), 1, folder)
+    print(f"lost: {', '.join(lost) if lost else 'nothing'}")
+    return int(bool(lost))
 
 
 if __name__ == "__main__":
