@@ -68,11 +68,10 @@ class FitConfig:
     save_every: int = 200
 
     def __post_init__(self) -> None:
-        for name, least in WHOLE.items():
-            set_field(self, name, inputs.whole(name, getattr(self, name), least))
+        whole_fields(self, **WHOLE)
         for name in ("lr", "clip"):
             set_field(self, name, inputs.real(name, getattr(self, name), 0, open=True))
-        set_field(self, "weight_decay", inputs.real("weight_decay", self.weight_decay, 0))
+        real_fields(self, weight_decay=0.0)
         set_field(self, "ema", share("ema", self.ema))
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
@@ -89,6 +88,21 @@ class FitConfig:
 def set_field(config: Any, name: str, value: Any) -> None:
     """Set a field of a frozen dataclass, from its ``__post_init__``."""
     object.__setattr__(config, name, value)
+
+
+def whole_fields(config: Any, **least: int | None) -> None:
+    """Check that fields of a frozen dataclass are whole numbers, and not less than that; keep ints.
+
+    Raises ValueError, naming the field, if they are not.
+    """
+    for name, low in least.items():
+        set_field(config, name, inputs.whole(name, getattr(config, name), low))
+
+
+def real_fields(config: Any, **least: float) -> None:
+    """The same for finite real numbers, kept as floats."""
+    for name, low in least.items():
+        set_field(config, name, inputs.real(name, getattr(config, name), low))
 
 
 def share(name: str, value: Any) -> float:

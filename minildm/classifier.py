@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minildm import inputs
-from minildm.batches import set_field, share
+from minildm.batches import set_field, share, whole_fields
 from minildm.checkpoint import load_network
 from minildm.data import LabelledSplit
 from minildm.fit import Batch, FitConfig, build
@@ -45,7 +45,7 @@ class ClassifierConfig:
     )
 
     def __post_init__(self) -> None:
-        set_field(self, "width", inputs.whole("width", self.width, 1))
+        whole_fields(self, width=1)
         set_field(self, "nothing", share("nothing", self.nothing))
 
 

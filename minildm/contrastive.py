@@ -14,13 +14,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from minildm import training_data
+from minildm.batches import whole_fields
 from minildm.captions import PAD, wording
 from minildm.ema import EMA
 from minildm.features import FEATURES, ShapeReader
 from minildm.fit import Batch, FitConfig, build, collect, fit
 from minildm.layers import masked_mean
 from minildm.shapes import Pictures
-from minildm.text import TextEncoder, TextEncoderConfig
+from minildm.text import TextEncoder, TextEncoderConfig, TextUNetConfig
 from minildm.train import Trained
 
 SWAPS = ("colour", "shape", "places")
@@ -28,7 +30,10 @@ SWAPS = ("colour", "shape", "places")
 
 @dataclass(frozen=True)
 class ContrastiveTraining:
-    """Sizes and training: ``width`` of the picture's network, ``dim`` of the common vectors."""
+    """Sizes and training: ``width`` of the picture's network, ``dim`` of the common vectors.
+
+    Raises ValueError for sizes that make no sense.
+    """
 
     text: TextEncoderConfig = field(default_factory=TextEncoderConfig)
     width: int = 32
@@ -39,6 +44,11 @@ class ContrastiveTraining:
             steps=700, batch=128, lr=3e-3, warmup=50, ema=0.98, optimizer="muon", log_every=25
         )
     )
+
+    def __post_init__(self) -> None:
+        whole_fields(self, width=1, dim=1, pictures=1)
+        if self.width % 8:
+            raise ValueError(f"width must be a multiple of 8 (group norm); got {self.width}")
 
 
 class ContrastiveModel(nn.Module):
@@ -83,7 +93,12 @@ def contrastive_loss(similarity: Tensor) -> Tensor:
 def train_contrastive(
     config: ContrastiveTraining, pictures: Pictures, tokens: Tensor, progress: bool = False
 ) -> Trained:
-    """Learn from captioned pictures: ``tokens`` (n, L) is one caption for each of them."""
+    """Learn from captioned pictures: ``tokens`` (n, L) is one caption for each of them.
+
+    Raises ValueError for tokens that cannot be right, before the first step.
+    """
+    told = TextUNetConfig(config.text)  # of a network that is told the same
+    tokens = training_data.condition(told, tokens, len(pictures))
     net = build(lambda: ContrastiveModel(config), config.fit.seed)
 
     def loss(model: nn.Module, batch: Batch) -> tuple[Tensor, None]:

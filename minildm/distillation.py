@@ -18,7 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minildm import predict
+from minildm import inputs, predict, training_data
+from minildm.batches import whole_fields
 from minildm.denoise import Denoiser, network_denoiser
 from minildm.ema import EMA
 from minildm.fit import TIME, Batch, FitConfig, build, collect, fit
@@ -47,6 +48,7 @@ class DistillationTraining:
     parameterization: str = "V"
 
     def __post_init__(self) -> None:
+        whole_fields(self, first=None)
         if self.first < 2 or self.first & (self.first - 1):
             raise ValueError(f"first must be a power of two, at least 2; got {self.first}")
         if self.parameterization not in ("V", "Z0", "FLOW"):
@@ -103,7 +105,12 @@ def halve(
 
     ``z0`` (n, *d): clean latents, noised to the times of the student's grid; ``condition`` (n, ..).
     Returns the averaged network. Only the times 1..steps of ``schedule.times(steps)`` are learned.
+    Raises ValueError for data, a condition and a schedule that cannot be right.
     """
+    schedule, steps = training_data.schedule(schedule), inputs.whole("steps", steps, 1)
+    told = getattr(net, "config", None)
+    training_data.latents("z0", z0, getattr(told, "channels", None))
+    condition = training_data.condition(told, condition, len(z0), z0.shape[2:])
     grid = schedule.times(2 * steps)
     parameterization = getattr(predict, config.parameterization)
 

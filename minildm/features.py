@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minildm import inputs
-from minildm.batches import set_field
+from minildm.batches import real_fields, whole_fields
 from minildm.checkpoint import load_network
 from minildm.fit import Batch, FitConfig, build
 from minildm.inputs import OVERSHOOT
@@ -51,11 +51,10 @@ class ReaderTraining:
     )
 
     def __post_init__(self) -> None:
-        set_field(self, "width", inputs.whole("width", self.width, 1))
+        whole_fields(self, width=1, pictures=1)
+        real_fields(self, noise=0.0)
         if self.width % 8:
             raise ValueError(f"width must be a multiple of 8 (group norm); got {self.width}")
-        set_field(self, "pictures", inputs.whole("pictures", self.pictures, 1))
-        set_field(self, "noise", inputs.real("noise", self.noise, 0))
 
 
 class ShapeReader(nn.Module):

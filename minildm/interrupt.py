@@ -25,11 +25,12 @@ class Interrupt:
 def postponed(wanted: bool = True) -> Iterator[Interrupt]:
     """Inside the block Ctrl-C is only noted, unless it is pressed twice.
 
-    Nothing is changed unless ``wanted``; outside the main thread, where Python handles no signals;
-    and where Ctrl-C does something else than Python's KeyboardInterrupt.
+    A block inside of another one shares what that has noted. Nothing is changed unless ``wanted``;
+    outside the main thread, where Python handles no signals; and where Ctrl-C does something else
+    than Python's KeyboardInterrupt.
     """
-    interrupt = Interrupt()
     usual = signal.getsignal(signal.SIGINT)
+    interrupt = usual if isinstance(usual, Interrupt) and wanted else Interrupt()
     in_main = threading.current_thread() is threading.main_thread()
     if not (wanted and in_main and usual is signal.default_int_handler):
         yield interrupt

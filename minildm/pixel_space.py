@@ -11,6 +11,7 @@ from time import perf_counter
 import torch
 
 from minildm.accelerator import is_main_process
+from minildm.batches import whole_fields
 from minildm.fit import FitConfig
 from minildm.folding import Folded, Folding, FoldingConfig
 from minildm.model_file import write_trained
@@ -50,6 +51,9 @@ class PixelTraining:
             parameterization="Z0",
         )
     )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        whole_fields(self, pictures=1, seed=None)
 
 
 def train_pixels(

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from minildm.accelerator import is_main_process
+from minildm.accelerator import is_main_process, processes
 from minildm.checkpoint import CheckpointError, replace_files
+from minildm.interrupt import postponed
 
 LEVELS = 10  # the loss is logged for each tenth of the time range
 
@@ -67,12 +68,13 @@ def summary(log: dict[str, Tensor], step: int, lr: float, seconds: float, rate: 
 def collect(run: Iterator[Progress], config, name: str, show: bool) -> list[Progress]:
     """Run ``fit`` to its end; returns its records, with a bar that tells the time left if ``show``.
 
-    ``config``: the FitConfig of the run.
+    ``config``: the FitConfig of the run. Ctrl-C waits for the end of a step of ``fit``.
     """
     history = []
     shape = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} steps{postfix}"
     hidden = not (show and is_main_process())
-    with tqdm(total=config.steps, desc=name, disable=hidden, bar_format=shape) as bar:
+    bar = tqdm(total=config.steps, desc=name, disable=hidden, bar_format=shape)
+    with bar, postponed(wanted=processes() == 1):
         for record in run:
             history.append(record)
             bar.set_postfix_str(f"loss {record.loss:.4f}, {time_left(record, config.steps)} left")

@@ -17,10 +17,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from minildm import predict
+from minildm import inputs, predict
 from minildm.accelerator import is_main_process
 from minildm.accuracy import Accuracy, caption_accuracy
 from minildm.autoencoder import Autoencoder, AutoencoderConfig
+from minildm.batches import set_field, whole_fields
 from minildm.captions import caption_tokens
 from minildm.fit import FitConfig
 from minildm.images import save_png
@@ -89,6 +90,10 @@ class ShapesTraining:
             snr_floor=1.0,  # without it the model learns what to draw, but not where
         )
     )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        whole_fields(self, pictures=1, seed=None, gate_pictures=1)
+        set_field(self, "gate", inputs.real("gate", self.gate, 0, 1))
 
 
 class Gate(NamedTuple):

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from minildm import checks, inputs, predict, training_data
 from minildm.accelerator import is_main_process
 from minildm.autoencoder import Autoencoder, AutoencoderConfig
-from minildm.batches import set_field, share
+from minildm.batches import real_fields, set_field, share
 from minildm.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from minildm.ema import EMA
 from minildm.fit import (
@@ -63,7 +63,7 @@ class AutoencoderTraining:
     kl: float = 1e-3
 
     def __post_init__(self) -> None:
-        set_field(self, "kl", inputs.real("kl", self.kl, 0))
+        real_fields(self, kl=0.0)
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class DenoiserTraining:
         set_field(self, "drop", share("drop", self.drop))
         if self.min_snr is not None:
             set_field(self, "min_snr", inputs.real("min_snr", self.min_snr, 0, open=True))
-        set_field(self, "snr_floor", inputs.real("snr_floor", self.snr_floor, 0))
+        real_fields(self, snr_floor=0.0)
         if self.min_snr is None and self.snr_floor:
             raise ValueError(
                 f"snr_floor = {self.snr_floor} is the floor of the min-SNR weight, but min_snr is "

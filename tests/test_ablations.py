@@ -262,7 +262,7 @@ def test_laboratories_refuse_what_they_do_not_know():
     for wrong, match in (
         (lambda: ShapesLab(without="norms"), "without must be one of"),
         (lambda: ShapesLab(encoder="clip"), "encoder must be joint, contrastive or random"),
-        (lambda: DigitsLab(rescale=0), "rescale must be positive"),
+        (lambda: DigitsLab(rescale=0), "rescale must be a finite number > 0"),
         (lambda: DigitsAutoencoderLab(loss="hinge"), "loss must be one of squared, absolute"),
     ):
         with pytest.raises(ValueError, match=match):

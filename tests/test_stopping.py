@@ -22,7 +22,7 @@ from minildm.ema import EMA
 from minildm.fit import Diverged, fit
 from minildm.interrupt import postponed
 from minildm.lock import LOCK, FolderLock
-from minildm.progress import read_history
+from minildm.progress import collect, read_history
 from minildm.state import METRICS, checkpoints
 
 SHORT = replace(CONFIG, steps=12, save_every=4, log_every=3)
@@ -199,6 +199,23 @@ def test_the_second_ctrl_c_does_not_wait(tmp_path):
     with pytest.raises(KeyboardInterrupt, match="no folder was given, so nothing is kept"):
         train(None, press(2))
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_while_a_bar_is_drawn_or_a_picture_waits_for_the_next_step(tmp_path, whole):
+    """Whoever uses ``collect`` has no moment at which a step is lost."""
+
+    def pressing(net, step):
+        if step == 4:
+            signal.raise_signal(signal.SIGINT)
+
+    net = network()
+    run = fit(net, loss, SAMPLES, SHORT, EMA(net, 0.9), tmp_path, every_save=pressing)
+    with pytest.raises(KeyboardInterrupt, match="stopped at step 5 of 12"):
+        collect(run, SHORT, "x", show=False)
+    assert steps(tmp_path) == [5, 4]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    train(tmp_path)
+    assert differences(whole, tmp_path) == []
 
 
 def test_ctrl_c_is_left_alone_where_it_is_not_pythons():

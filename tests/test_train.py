@@ -1,8 +1,11 @@
 """The training loop: what it draws, what it averages, what it learns, what it logs."""
 
+import importlib
 import math
+import pkgutil
 import random
-from dataclasses import fields
+import typing
+from dataclasses import MISSING, fields, is_dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -10,6 +13,7 @@ import pytest
 import torch
 from torch import nn
 
+import minildm
 from minildm.autoencoder import Autoencoder, AutoencoderConfig
 from minildm.checkpoint import CheckpointError
 from minildm.classifier import ClassifierConfig
@@ -615,6 +619,40 @@ def test_every_number_of_every_configuration_has_its_range():
                     kind(**{name: value})
             value = getattr(kind(**{name: np.float64(least)}), name)
             assert (type(value), value) == (float, least)
+
+
+def configurations():
+    """All configuration classes of the package, by name."""
+    names = [module.name for module in pkgutil.walk_packages(minildm.__path__, "minildm.")]
+    wanted = [name for name in names if name.endswith(("_lab", "training", "_space"))]
+    named = ("autoencoder", "batches", "classifier", "contrastive", "distillation", "dit",
+             "features", "folding", "text", "train", "unet")  # fmt: skip
+    for name in [*wanted, *(f"minildm.{name}" for name in named)]:
+        module = importlib.import_module(name)
+        for kind in vars(module).values():
+            if is_dataclass(kind) and kind.__module__ == name:
+                yield kind
+
+
+def test_no_configuration_of_the_package_takes_a_number_that_is_none():
+    """Also those of the ablations. What is required is given as it comes with FitConfig."""
+    seen = set()
+    for kind in configurations():
+        hints = typing.get_type_hints(kind)
+        given = {
+            field.name: FitConfig() for field in fields(kind)
+            if field.default is MISSING and field.default_factory is MISSING
+        }  # fmt: skip
+        for name, hint in hints.items():
+            wanted = {int, float} & {hint, *typing.get_args(hint)}
+            if not wanted or typing.get_origin(hint) is tuple:
+                continue
+            seen.add(kind.__name__)
+            for bad in (math.nan, math.inf, "3", [1], *([10.5] if int in wanted else [])):
+                with pytest.raises(ValueError, match=rf"{name}"):
+                    kind(**given, **{name: bad})
+    assert {"FitConfig", "UNetConfig", "ShapesTraining", "ShapesLab", "Settings"} <= seen
+    assert len(seen) > 20
 
 
 def test_no_number_of_a_configuration_was_forgotten():

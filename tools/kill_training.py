@@ -37,7 +37,7 @@ from minildm.checkpoint import load_checkpoint
 from minildm.ema import EMA
 from minildm.fit import FitConfig, build, fit
 from minildm.lock import LOCK
-from minildm.progress import read_history
+from minildm.progress import collect, read_history
 from minildm.state import METRICS, checkpoints
 
 SAMPLES = 24
@@ -85,12 +85,14 @@ def _run(folder: str, config: FitConfig, resume: bool | str, started):
     net = network()
     ema = EMA(net, 0.9)
     training = fit(net, loss, SAMPLES, config, ema, folder, resume)
-    history = []
-    for record in training:
-        if started is not None:
-            started.send(record.step)
-        history.append(record)
-    return net, ema, history
+
+    def telling():
+        for record in training:
+            if started is not None:
+                started.send(record.step)
+            yield record
+
+    return net, ema, collect(telling(), config, "", show=False)
 
 
 def outcome(folder: Path) -> tuple[dict, list]:
@@ -258,6 +260,8 @@ def two_at_once(folder: Path, config: FitConfig, report=print) -> bool:
         report(last)
         told = f"is being trained in by process {first.pid} on " in str(last)
         end = said()
+        while not isinstance(end, str):
+            end = said()
     return told and end == "finished" and not (folder / LOCK).exists()
 
 

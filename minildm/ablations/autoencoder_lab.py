@@ -7,6 +7,7 @@ from torch import Tensor
 
 from minildm.ablations import Outcome, timed
 from minildm.autoencoder import Autoencoder, AutoencoderConfig
+from minildm.batches import whole_fields
 from minildm.fit import FitConfig
 from minildm.judge import judge
 from minildm.losses import kl_loss
@@ -32,6 +33,9 @@ class AutoencoderLab:
     )
     pictures: int = 20_000
     judged: int = 500
+
+    def __post_init__(self) -> None:
+        whole_fields(self, pictures=1, judged=2)
 
 
 def run_autoencoder(config: AutoencoderLab) -> Outcome:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from minildm import predict
 from minildm.ablations import Outcome, timed
+from minildm.batches import whole_fields
 from minildm.data import digits
 from minildm.denoise import network_denoiser
 from minildm.fit import FitConfig
@@ -47,6 +48,7 @@ class BrightnessLab:
     steps: int = 32
 
     def __post_init__(self) -> None:
+        whole_fields(self, samples=2, steps=1)
         if self.schedule not in SCHEDULES:
             raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}; {self.schedule!r}")
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from minildm import predict
+from minildm import inputs, predict
 from minildm.ablations import Outcome, timed
 from minildm.ablations.autoencoder_lab import latent_figures
+from minildm.batches import set_field, whole_fields
 from minildm.classifier import DigitClassifier, load_classifier
 from minildm.data import digits
 from minildm.latent import LatentDiffusion
@@ -43,8 +44,8 @@ class DigitsLab:
     samples: int = 1000
 
     def __post_init__(self) -> None:
-        if not self.rescale > 0:
-            raise ValueError(f"rescale must be positive; got {self.rescale}: 1 changes nothing")
+        set_field(self, "rescale", inputs.real("rescale", self.rescale, 0, open=True))
+        whole_fields(self, samples=2)
 
 
 def run_digits(config: DigitsLab) -> Outcome:

@@ -12,6 +12,7 @@ from torch import nn
 
 from minildm.ablations import Outcome, timed
 from minildm.ablations.digits_lab import SCHEDULE, DigitsLab, assemble, judge_digits, latents
+from minildm.batches import whole_fields
 from minildm.classifier import CLASSES
 from minildm.cost import flops, parameters
 from minildm.dit import DiT, DiTConfig
@@ -38,6 +39,7 @@ class DiTLab:
     samples: int = 1000
 
     def __post_init__(self) -> None:
+        whole_fields(self, samples=2)
         if self.network not in NETWORKS:
             raise ValueError(f"network must be one of {', '.join(NETWORKS)}; got {self.network!r}")
 

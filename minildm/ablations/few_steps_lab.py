@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from minildm import inputs
 from minildm.ablations import Outcome, timed
 from minildm.ablations.digits_lab import latents, read_digits
+from minildm.batches import set_field, whole_fields
 from minildm.classifier import CLASSES
 from minildm.distillation import DistillationTraining, distil
 from minildm.fit import FitConfig
@@ -36,6 +38,10 @@ class FewStepsLab:
     )
     guidance: float = 1.0
     samples: int = 1000
+
+    def __post_init__(self) -> None:
+        whole_fields(self, samples=2)
+        set_field(self, "guidance", inputs.real("guidance", self.guidance))
 
 
 def run_few_steps(config: FewStepsLab) -> Outcome:

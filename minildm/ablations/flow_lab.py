@@ -12,6 +12,7 @@ from torch import Tensor
 from minildm import predict
 from minildm.ablations import Outcome, timed
 from minildm.ablations.digits_lab import latents, read_digits
+from minildm.batches import whole_fields
 from minildm.latent import LatentDiffusion
 from minildm.recipes import DIGITS_DENOISER, GUIDANCE, asked_labels
 from minildm.samplers import ddim, sample
@@ -38,6 +39,7 @@ class FlowLab:
     samples: int = 500
 
     def __post_init__(self) -> None:
+        whole_fields(self, samples=2)
         if self.schedule not in SCHEDULES:
             raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}; {self.schedule!r}")
 

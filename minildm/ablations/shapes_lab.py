@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from minildm import inputs
 from minildm.ablations import Outcome, timed
 from minildm.ablations.surgery import SURGERY, remove
+from minildm.batches import set_field, whole_fields
 from minildm.captions import caption_tokens
 from minildm.contrastive import (
     SWAPS,
@@ -70,6 +72,8 @@ class ShapesLab:
     guidance: float = 1.5
 
     def __post_init__(self) -> None:
+        whole_fields(self, pictures=1, steps=1)
+        set_field(self, "guidance", inputs.real("guidance", self.guidance))
         if self.without not in ("", *SURGERY):
             raise ValueError(f"without must be one of {', '.join(SURGERY)}; got {self.without!r}")
         if self.encoder not in ("joint", "contrastive", "random"):
@@ -168,6 +172,9 @@ class ContrastiveLab:
 
     training: ContrastiveTraining = field(default_factory=ContrastiveTraining)
     judged: int = 500
+
+    def __post_init__(self) -> None:
+        whole_fields(self, judged=2)
 
 
 def run_contrastive(config: ContrastiveLab) -> Outcome:

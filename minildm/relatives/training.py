@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from minildm.batches import set_field, share
 from minildm.ema import EMA
 from minildm.fit import FitConfig
 
@@ -21,6 +22,9 @@ class Settings:
 
     fit: FitConfig
     beta1: float = 0.9
+
+    def __post_init__(self) -> None:
+        set_field(self, "beta1", share("beta1", self.beta1))
 
 
 class Trained(NamedTuple):

@@ -4,9 +4,11 @@ from mutants import Mutant
 
 AUTOENCODER = "tests/test_autoencoder.py"
 CHECKPOINT = "tests/test_checkpoint.py"
+DATA = "tests/test_training_data.py"
 GPU = "tests/test_gpu.py"
 RESUME = "tests/test_resume.py"
 SETTINGS = "tests/test_settings.py"
+STOPPING = "tests/test_stopping.py"
 TRAIN = "tests/test_train.py"
 TWO = "tests/test_two_processes.py"
 
@@ -313,5 +315,109 @@ MUTANTS = [
     Mutant(
         0, "an output with NaN ends a training without its step", "fit.py",
         "except NotFinite as error:", "except ZeroDivisionError as error:", ("tests/test_train.py",),
+    ),
+    # --- what stops a training, and what it must not lose ------------------------------------------
+    Mutant(
+        0, 'a loss that is not finite is trained on', 'fit.py',
+        'elif not self._skipped():', 'elif False:', (STOPPING,),
+    ),
+    Mutant(
+        0, 'weights that overflow reach the average', 'ema.py',
+        'raise Diverged("the weights are not finite")', 'pass', (STOPPING,),
+    ),
+    Mutant(
+        0, 'weights that overflow are given back', 'fit.py',
+        '                        training.check_weights()\n', '                        pass\n', (STOPPING,),
+    ),
+    Mutant(
+        0, 'Ctrl-C saves nothing', 'fit.py',
+        'if keeper and (saves or interrupt.asked):', 'if keeper and saves:', (STOPPING,),
+    ),
+    Mutant(
+        0, 'Ctrl-C does not wait for the end of a step', 'interrupt.py',
+        '    signal.signal(signal.SIGINT, interrupt)\n', '', (STOPPING,),
+    ),
+    Mutant(
+        0, 'Ctrl-C works only once in a session', 'interrupt.py',
+        '        signal.signal(signal.SIGINT, usual)\n', '        pass\n', (STOPPING,),
+    ),
+    Mutant(
+        0, 'two processes train in one folder', 'lock.py',
+        '                _lock(handle)\n', '                pass\n', (STOPPING,),
+    ),
+    Mutant(
+        0, 'a lock on a file that is gone counts', 'lock.py',
+        'if os.name == "nt" or _is_still(path, handle):', 'if True:', (STOPPING,),
+    ),
+    Mutant(
+        0, 'two trainings of one process write in one folder', 'lock.py',
+        'if self._file is None:\n            raise', 'if False:\n            raise', (STOPPING,),
+    ),
+    Mutant(
+        0, 'a training is made longer without being asked', 'state.py',
+        'if longer and _number(', 'if _number(', (RESUME,),
+    ),
+    # --- what is looked at before the first step --------------------------------------------------
+    Mutant(
+        0, 'labels are not looked at', 'training_data.py',
+        'return inputs.labels(name, few, len(few), config.classes)', 'return few', (DATA,),
+    ),
+    Mutant(
+        0, 'a missing condition is no condition', 'training_data.py',
+        '        if wanted:\n            raise', '        if False:\n            raise', (DATA,),
+    ),
+    Mutant(
+        0, 'a superfluous condition is ignored', 'training_data.py',
+        'if wanted == "":', 'if False:', (DATA,),
+    ),
+    Mutant(
+        0, 'lazy pictures are looked at once', 'training_data.py',
+        '    if not isinstance(x, Tensor):\n        low', '    if False:\n        low', (DATA,),
+    ),
+    Mutant(
+        0, 'the second stage is looked at after the first', 'train.py',
+        '    condition = _fit_together(first, second, schedule, x, condition)\n', '', (DATA,),
+    ),
+    # --- what a training knows again --------------------------------------------------------------
+    Mutant(
+        0, 'a training goes on with other data', 'train.py',
+        'settings |= {key: training_data.fingerprint(x) for key, x in data.items()}', 'pass', (DATA,),
+    ),
+    Mutant(
+        0, 'other data of the same shape is the same', 'training_data.py',
+        'return not (same and all(abs(a - b) <= CLOSE for a, b in pairs))', 'return not same', (DATA,),
+    ),
+    Mutant(
+        0, 'data from another processor is other data', 'training_data.py',
+        'CLOSE = 1e-5', 'CLOSE = 0.0', (DATA,),
+    ),
+    Mutant(
+        0, 'betas count to the last digit', 'training_data.py',
+        '{beta:.9e}', '{beta!r}', (DATA,),
+    ),
+    Mutant(
+        0, 'latents are kept for the first images', 'train.py',
+        '"images": training_data.fingerprint(x),', '"images": training_data.fingerprint(x[torch.arange(16)]),', (DATA,),
+    ),
+    Mutant(
+        0, 'latents are kept for the decoder', 'train.py',
+        'training_data.weights_digest(autoencoder, but=("scale",))', 'training_data.weights_digest(autoencoder.decoder)', (DATA,),
+    ),
+    # --- survivors of an earlier round ------------------------------------------------------------
+    Mutant(
+        0, 'conditions are dropped by their time', 'train.py',
+        'batch.uniform(DROP) < config.drop', 'batch.uniform(TIME) < config.drop', (TRAIN,),
+    ),
+    Mutant(
+        0, 'AdamW with the memory of Adam', 'optimizers.py',
+        '(0.9, 0.99)', '(0.9, 0.999)', (TRAIN,),
+    ),
+    Mutant(
+        0, 'the learning rate of a record is a later one', 'fit.py',
+        'self.config.lr_at(self.step - 1), self.seconds', 'self.config.lr_at(self.step + 1), self.seconds', (TRAIN,),
+    ),
+    Mutant(
+        0, 'a hash that is not SplitMix64', 'noise.py',
+        '(state >> 30)', '(state >> 31)', (TRAIN,),
     ),
 ]  # fmt: skip
