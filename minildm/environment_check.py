@@ -46,7 +46,7 @@ def judge_all(seen: Situation) -> list[Finding]:
     judges = (
         _python, _packages, _device, _threads, _memory, _disk, _models, _figures, _compare, _widgets
     )  # fmt: skip
-    return [Finding(*judge(seen)) for judge in judges]
+    return [Finding(*found) for found in (judge(seen) for judge in judges) if found]
 
 
 def _python(seen: Situation) -> tuple:
@@ -186,7 +186,9 @@ def _models(seen: Situation) -> tuple:
 
 
 def _figures(seen: Situation) -> tuple:
-    if seen.results and not seen.alone:
+    if seen.alone:
+        return ()  # said of the models already
+    if seen.results:
         return "figures", PROBLEM, (
             f"data/results.json is {seen.results}: git restore data/results.json"
         )  # fmt: skip

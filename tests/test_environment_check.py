@@ -97,6 +97,11 @@ def test_each_situation_gets_its_advice(name, changes, state, piece):
         assert {f.state for f in others} == {OK}, "one thing is wrong, one thing is said"
 
 
+def test_without_the_book_nothing_is_said_of_its_figures():
+    alone = judge_all(replace(FINE, alone=True, results="missing"))
+    assert "figures" not in {f.name for f in alone}
+
+
 @pytest.mark.parametrize(
     ("version", "numbers"),
     [("2.13.0", (2, 13)), ("2.13.0+cu130", (2, 13)), ("5.23rc1", (5, 23)), ("10.0", (10,)),
