@@ -191,6 +191,12 @@ def test_errors_of_the_condition(net, z_t):
         net.encode(torch.zeros(1, 3, dtype=torch.int64))
 
 
+def test_words_and_places_weigh_the_same_at_the_start():
+    encoder = build(lambda: TextEncoder(TextEncoderConfig(dim=128, layers=1)), 0)
+    for table in (encoder.words.weight, encoder.positions):
+        assert float(table.detach().std()) == pytest.approx(0.3, rel=0.1)
+
+
 # --- its settings ---------------------------------------------------------------------------------
 
 

@@ -9,8 +9,64 @@ LOSSES = "tests/test_losses.py"
 METRICS = "tests/test_metrics.py"
 TRAIN = "tests/test_train.py"
 UNET = "tests/test_unet.py"
+IMAGES = "tests/test_images.py"
+DOORS = "tests/test_doors.py"
+TOLD = "tests/test_told_once.py"
+FILES = "tests/test_model_file.py"
+CONFIGS = "tests/test_configs.py"
+TEXT = "tests/test_text.py"
 
 MUTANTS = [
+    Mutant(
+        0, 'what is transparent becomes black', 'images.py',
+        'return x[-1:] * x[:-1] + (1 - x[-1:])',
+        'return x[-1:] * x[:-1]', (IMAGES,),
+    ),
+    Mutant(
+        0, 'photographs are not turned', 'images.py',
+        'image = ImageOps.exif_transpose(image)',
+        'image = image.copy()', (IMAGES,),
+    ),
+    Mutant(
+        0, 'pictures come in unseen', 'latent.py',
+        'x = inputs.images("x", x, self.autoencoder.config.image_channels)',
+        'x = inputs.tensor("x", x)', (DOORS,),
+    ),
+    Mutant(
+        0, 'the way between two seeds is uneven', 'latent.py',
+        'angle = torch.linspace(0, torch.pi / 2, n, dtype=torch.float64)',
+        'angle = torch.linspace(0, (torch.pi / 2) ** 0.5, n, dtype=torch.float64) ** 2', (DOORS,),
+    ),
+    Mutant(
+        0, 'count beside conditions is ignored', 'conditions.py',
+        'if count is not None and given not in (None, count):',
+        'if False:', (DOORS,),
+    ),
+    Mutant(
+        0, 'places start at zero', 'text.py',
+        'for table in (self.words.weight, self.positions):  # word and place weigh the same',
+        'nn.init.zeros_(self.positions)\n        for table in (self.words.weight,):', (TEXT,),
+    ),
+    Mutant(
+        0, 'a network of eps is read as one of v', 'told_once.py',
+        'if learned is not None and given.name != learned.parameterization:',
+        'if False:', (TOLD,),
+    ),
+    Mutant(
+        0, 'a folder hides a model of the book', 'model_file.py',
+        'if places.is_bare(name) and name in places.MODELS:',
+        'if False:', (FILES,),
+    ),
+    Mutant(
+        0, 'weights overflow on disk', 'model_file.py',
+        'if lost.any():',
+        'if False:', (FILES,),
+    ),
+    Mutant(
+        0, 'attention at a level that is not there', 'unet.py',
+        'self.attention, 0, len(multipliers) - 1)',
+        'self.attention, 0)', (CONFIGS,),
+    ),
     Mutant(
         24, 'ema swap not undone', 'ema.py',
         '            net.load_state_dict(own)\n',
