@@ -32,6 +32,8 @@ What training needs besides:
 
     batches.py, progress.py        samples and settings of a step; records, their file, the bar
     training_data.py, inputs.py    what is given is looked at, and told from other data
+    conditions.py, told_once.py    labels and texts; what a model could be told twice
+    model_file.py, places.py       a model on disk; where the book's are
     state.py, randomness.py        checkpoints to go on from, bit for bit
     diverged.py, interrupt.py      what stops a training: numbers that are not finite, Ctrl-C
     lock.py                        one training per folder
@@ -66,7 +68,7 @@ The other chapters:
     notation.py                    symbols, their names in the code, what they mean
     environment_check.py           is this machine fit for the book? (situation.py, extras.py)
 
-Beside them: checks.py (error messages), checkpoint.py and model_file.py (files), data.py and
+Beside them: checks.py (error messages), checkpoint.py (files), data.py and
 download.py (data sets), metrics.py (measurement), classifier.py (a judge of digits), recipes.py
 (digits models and their figures), cost.py (parameters and operations), machine.py (where figures
 were taken), gaussian_case.py and elbo.py (closed forms of chapters 4.3 and 4.2), plots.py,
