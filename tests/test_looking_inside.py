@@ -111,7 +111,7 @@ def test_recording_changes_nothing_and_leaves_nothing_behind():
     before = net(*inputs)
     attention_maps(net, inputs)
     shapes_of(net, inputs)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ValueError, match="z_t must be"):
         attention_maps(net, (torch.randn(2, 3, 6, 6), *inputs[1:]))
     torch.testing.assert_close(net(*inputs), before, atol=0, rtol=0)
     parts = list(net.modules())
