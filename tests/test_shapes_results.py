@@ -1,6 +1,7 @@
 """The figures of the text-to-image model: how they are taken, and that the book's are met."""
 
 import json
+from functools import partial
 
 import pytest
 import torch
@@ -26,7 +27,7 @@ from minildm.shapes_results import (
     measure_shapes,
     sweep_guidance,
 )
-from minildm.shapes_training import GUIDANCE
+from minildm.shapes_training import GUIDANCE, ShapesTraining
 
 
 class Perfect:
@@ -94,6 +95,9 @@ def test_all_figures_of_a_small_measurement(monkeypatch):
     """The whole of both measurements on a few captions: what is in them, and that it hangs."""
     monkeypatch.setattr(shapes_results, "SWEPT", (GUIDANCE,))
     monkeypatch.setattr(shapes_results, "STEPS", 3)
+    monkeypatch.setattr(Task.__new__, "__defaults__", (3, dpmpp_2m))  # STEPS, when it was made
+    monkeypatch.setattr(shapes_results, "ShapesTraining", lambda: ShapesTraining(pictures=3000))
+    monkeypatch.setattr(shapes_results, "frechet", partial(frechet, reference=1000))
     quiet = {"report": lambda line: None}
     figures = measure_shapes(LatentDiffusion.load("shapes"), (0, 1), 16, **quiet)
     assert figures["few_evaluations_heun"]["evaluations_per_branch"] == 7
