@@ -4,6 +4,7 @@ The lock is the operating system's (flock, or a locked byte on Windows), on a fi
 holds it and since when. After a crash the file may be left, but nobody holds it any more.
 """
 
+import contextlib
 import errno
 import json
 import os
@@ -46,9 +47,13 @@ class FolderLock:
             return
         handle, self._file = self._file, None
         del _held[self.folder]
-        if os.name != "nt":  # Windows removes no file that is open
+        if os.name == "nt":  # which removes no file that is open
+            os.close(handle)
+            with contextlib.suppress(OSError):  # another one has taken it already
+                (self.folder / LOCK).unlink()
+        else:
             (self.folder / LOCK).unlink(missing_ok=True)
-        os.close(handle)
+            os.close(handle)
 
     def _take(self) -> int:
         path = self.folder / LOCK

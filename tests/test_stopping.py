@@ -165,6 +165,14 @@ def test_losses_and_networks_that_cannot_be_trained_are_named():
 # --- by Ctrl-C ------------------------------------------------------------------------------------
 
 
+@pytest.fixture(autouse=True)
+def python_handles_ctrl_c():
+    """Also where the tests run in the background of a shell, which takes it from them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def press(step, times=1):
     """A loss during whose step Ctrl-C is pressed."""
 
@@ -181,6 +189,7 @@ def test_ctrl_c_ends_the_step_saves_and_says_how_to_go_on(tmp_path, whole, capsy
         folder = tmp_path / str(step)
         with pytest.raises(KeyboardInterrupt) as stopped:
             train(folder, press(step))
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler  # as it was
         (note,) = stopped.value.__notes__
         assert f"stopped at step {step + 1} of 12, which is kept in {folder}; go on with" in note
         assert "--resume" in note
@@ -188,7 +197,6 @@ def test_ctrl_c_ends_the_step_saves_and_says_how_to_go_on(tmp_path, whole, capsy
         assert "Ctrl-C again stops at once" in capsys.readouterr().err
         train(folder)
         assert differences(whole, folder) == []
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_the_second_ctrl_c_does_not_wait(tmp_path):

@@ -108,6 +108,7 @@ def attempt(folder: str, config: FitConfig, said, limit: int = 0, as_nobody: boo
 
     ``limit``: the largest file that it may write, in bytes.
     """
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background takes it away
     if as_nobody:
         os.setuid(65534)
     if limit:
