@@ -14,7 +14,7 @@ from torch import Tensor
 
 from minildm import inputs
 from minildm.judge import Verdict
-from minildm.shapes import NAMES, Pictures
+from minildm.shapes import NAMES, Pictures, checked_rows
 
 ONE_SIDED_95 = 1.6448536269514722  # the standard normal's 95 % quantile
 
@@ -42,6 +42,9 @@ def caption_accuracy(verdict: Verdict, rows: Tensor) -> Accuracy:
     Both are in canonical form (see shapes.py), so "A left of B" and "B right of A" are the same.
     Raises ValueError unless there is one row for each picture.
     """
+    rows = checked_rows(rows)
+    if not isinstance(verdict, Verdict):
+        raise ValueError(f"verdict must be what judge() returns; got {type(verdict).__name__}")
     if verdict.rows.shape != rows.shape or len(rows) == 0:
         raise ValueError(
             f"rows must be {tuple(verdict.rows.shape)}, one for each picture; got "
@@ -102,6 +105,10 @@ def nearest(x: Tensor, data: Pictures | Tensor, batch: int = 500) -> tuple[Tenso
     Raises ValueError for NaN, for no pictures, and for pictures of different sizes.
     """
     x, batch = inputs.images("x", x, slack=inputs.OVERSHOOT), inputs.whole("batch", batch, 1)
+    if not isinstance(data, Pictures):
+        data = inputs.images("data", data, slack=inputs.OVERSHOOT)
+    if x.is_meta or (isinstance(data, Tensor) and data.is_meta):
+        raise ValueError("pictures on the meta device have no values to compare")
     if len(data) == 0 or data[torch.arange(1)].shape[1:] != x.shape[1:]:
         raise ValueError(f"data must be pictures of the same size as x: {tuple(x.shape[1:])}")
     flat = x.flatten(1)  # (n, C·H·W)

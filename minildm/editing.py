@@ -19,10 +19,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minildm import checks, inputs
+from minildm import checks, inputs, tables
 from minildm.noise import seeded
 from minildm.schedule import expand
-from minildm.shapes import ATTRIBUTES, NAMES, SIZE, SIZES, draw_places, render
+from minildm.shapes import ATTRIBUTES, NAMES, SIZE, SIZES, checked_rows, draw_places, render
 from minildm.shapes_results import asked_texts
 from minildm.text import listed
 
@@ -115,7 +115,17 @@ def object_mask(rows: Tensor, places: Tensor, which: Tensor, margin: int = 0) ->
 
     The square is the one that the object fits in (shapes.SIZES), larger by ``margin`` pixels on
     each side. rows (n, 10), places (n, 2, 2): known, or as the judge reads them in a picture.
+    Raises ValueError for other shapes and numbers.
     """
+    rows, margin = checked_rows(rows), inputs.whole("margin", margin, 0, SIZE)
+    places, which = inputs.tensor("places", places), inputs.tensor("which", which)
+    one = which.shape == (len(rows),) and which.dtype == torch.int64 and not which.is_meta
+    if not one or not ((which == 0) | (which == 1)).all():
+        raise ValueError(f"which must be int64 ({len(rows)},), each 0 or 1; got {which}")
+    if places.shape != (len(rows), 2, 2) or places.dtype != torch.int64 or places.is_meta:
+        raise ValueError(
+            f"places must be int64 ({len(rows)}, 2, 2); got {places.dtype} {tuple(places.shape)}"
+        )
     n = torch.arange(len(rows))
     half = torch.tensor(list(SIZES.values()))[rows[n, 2 + 4 * which]] + margin  # (n,)
     line = torch.arange(SIZE) + 0.5  # a centre is a corner between pixels
@@ -125,7 +135,7 @@ def object_mask(rows: Tensor, places: Tensor, which: Tensor, margin: int = 0) ->
 
 def whole_cells(mask: Tensor, factor: int = 8) -> Tensor:
     """The mask (n, 1, H, W), grown to all of each factor x factor cell that it touches."""
-    factor = inputs.whole("factor", factor, 1)
+    mask, factor = tables.numbers("mask", mask).float(), inputs.whole("factor", factor, 1)
     if mask.dim() != 4 or mask.shape[2] % factor or mask.shape[3] % factor:
         raise ValueError(
             f"mask must be (n, 1, H, W), H and W multiples of factor = {factor}; got "
@@ -168,8 +178,11 @@ def circular(*networks: nn.Module) -> Iterator[int]:
 def seam_error(x: Tensor) -> Tensor:
     """Mean jump across the wrapped border of pictures (n, C, H, W), in pixel values: (n,).
 
-    The mean of |x_first - x_last| over both pairs of opposite borders.
+    The mean of |x_first - x_last| over both pairs of opposite borders. Raises ValueError for NaN.
     """
+    checks.samples(x=x)
+    if x.dim() != 4:
+        raise ValueError(f"x must be (n, C, H, W); got {tuple(x.shape)}")
     across = (x[..., 0] - x[..., -1]).abs().flatten(1)  # (n, C·H)
     down = (x[..., 0, :] - x[..., -1, :]).abs().flatten(1)  # (n, C·W)
     return torch.cat([across, down], dim=1).mean(1)
@@ -178,9 +191,13 @@ def seam_error(x: Tensor) -> Tensor:
 # --- ways between latents -------------------------------------------------------------------------
 
 
+WAY = (-100.0, 100.0)  # u: 0 and 1 are the ends; one may go on beyond them
+
+
 def straight(z_a: Tensor, z_b: Tensor, u: float) -> Tensor:
     """(1 - u) z_a + u z_b: the straight line, shaped like z_a (n, *d); ValueError for NaN."""
     checks.alike(z_a=z_a, z_b=z_b)
+    u = inputs.real("u", u, *WAY)
     return (1 - u) * z_a + u * z_b
 
 
@@ -191,6 +208,7 @@ def arc(z_a: Tensor, z_b: Tensor, u: float) -> Tensor:
     Raises ValueError for NaN, and where the two are (almost) parallel: there is no one arc.
     """
     checks.alike(z_a=z_a, z_b=z_b)
+    u = inputs.real("u", u, *WAY)
     flat_a, flat_b = z_a.flatten(1).double(), z_b.flatten(1).double()
     cosine = F.cosine_similarity(flat_a, flat_b, dim=1)  # (n,)
     if (cosine.abs() > 1 - 1e-9).any():

@@ -30,7 +30,8 @@ def whole(name: str, value: Any, least: int | None = None, most: int | None = No
     except (TypeError, ValueError, RuntimeError):
         where = _range(least, most)
         raise ValueError(f"{name} must be a whole number{where}; got {value!r}") from None
-    if (least is not None and number < least) or (most is not None and number > most):
+    too_large = number > (most if most is not None else math.inf)
+    if too_large or (least is not None and not least <= number < 2**63):  # a count is an int64
         raise ValueError(f"{name} must be a whole number{_range(least, most)}; got {number}")
     return number
 

@@ -12,6 +12,7 @@ processor: they are equal bit for bit on one kind, and to about 1e-6 on all.
 import operator
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -46,9 +47,13 @@ def keyed_normal(
 
     Row i depends on (*key, indices[i]) only, so a batch of one and a batch of a thousand agree.
     """
-    rows = torch.empty(len(indices), *shape)
+    key = _listed("key", key)
+    numbers, sizes = _integers(indices), [_integer(n) for n in _listed("shape", shape)]
+    if min(sizes, default=0) < 0 or max(sizes, default=0) > 2**31:
+        raise ValueError(f"shape must be whole numbers >= 0; got {shape}")
+    rows = torch.empty(len(numbers), *sizes)
     generator = torch.Generator()
-    for row, index in zip(rows, _integers(indices), strict=True):
+    for row, index in zip(rows, numbers, strict=True):
         row.normal_(generator=generator.manual_seed(mix(*key, index)))
     return rows
 
@@ -56,18 +61,31 @@ def keyed_normal(
 def keyed_uniform(key: Sequence[int], indices: Sequence[int] | Tensor) -> Tensor:
     """Uniform numbers in [0, 1), one per index: float64 (len(indices),), keyed like above."""
     # The upper 53 bits of a well-mixed hash are a uniform double.
+    key = _listed("key", key)
     values = [(mix(*key, index) >> 11) * 2.0**-53 for index in _integers(indices)]
     return torch.tensor(values, dtype=torch.float64)
 
 
 def _integer(part: int) -> int:
     try:
+        if isinstance(part, bool):
+            raise TypeError
         return operator.index(part)
-    except (TypeError, RuntimeError):  # the second: a tensor of several numbers
+    except (TypeError, RuntimeError):  # the second: a tensor of several numbers, or without values
         raise ValueError(
             f"a seed, like every entry of a key of noise, must be an integer; got {part!r}"
         ) from None
 
 
 def _integers(indices: Sequence[int] | Tensor) -> list[int]:
-    return indices.tolist() if isinstance(indices, Tensor) else list(indices)
+    if not isinstance(indices, Tensor):
+        return list(_listed("indices", indices))
+    if indices.dim() != 1 or indices.is_meta:
+        raise ValueError(f"indices must be (n,), with values; got {tuple(indices.shape)}")
+    return indices.tolist()
+
+
+def _listed(name: str, values: Sequence[int]) -> Sequence[int]:
+    if not isinstance(values, Sequence | np.ndarray) or isinstance(values, str):
+        raise ValueError(f"{name} must be a list of whole numbers; got {values!r}")
+    return values

@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from functools import partial
 
+import fuzz_models
 import pytest
 import torch
 from fuzz_values import OUTCOMES, Call, bad_values, outcome, run
@@ -240,7 +241,7 @@ MODULES = {
     "schedule": SCHEDULE, "process": PROCESS, "predict": PREDICT, "denoise": DENOISE,
     "samplers": SAMPLERS, "losses": LOSSES, "metrics": METRICS,
     "gaussian_case, elbo, likelihood, known_answer": GAUSSIAN, "data": DATA_SETS,
-    "shapes, captions": SHAPES,
+    "shapes, captions": SHAPES, **fuzz_models.MODULES,
 }  # fmt: skip
 
 
