@@ -3,6 +3,7 @@
 import math
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
@@ -225,3 +226,39 @@ def test_a_perceptual_loss_adds_the_features_in_their_own_units():
     seen = ((2 * 0.5 / 2) ** 2 + (3 * 0.5 / 6) ** 2) / 2
     torch.testing.assert_close(loss, torch.tensor([pixels + 0.1 * seen]))
     torch.testing.assert_close(perceptual_loss(features, std, 0.0)(x_hat, x), torch.tensor([0.25]))
+
+
+def test_times_that_nobody_gives_are_drawn_for_each_sample():
+    """One time for a whole batch would be right on average, and a noisy training."""
+    asked = []
+
+    def net(z_t, t, condition):
+        asked.append(t.clone())
+        return z_t
+
+    torch.manual_seed(0)
+    diffusion_loss(net, DiscreteSchedule(cosine_betas()), torch.randn(64, 2))
+    (t,) = asked
+    assert t.shape == (64,) and t.dtype == torch.int64
+    assert len(t.unique()) > 48 and t.min() < 250 and t.max() > 750  # of 1..1000
+    diffusion_loss(net, DiscreteSchedule(cosine_betas()), torch.randn(3, 2), t=np.int64(7))
+    assert asked[-1].tolist() == [7, 7, 7]  # one number is for all
+
+
+def test_what_is_not_finite_has_no_loss():
+    x, nan = torch.zeros(2, 3), torch.tensor([[0.0, 1.0, math.nan], [0.0, 0.0, 0.0]])
+    for bad in (nan, nan.nan_to_num(nan=math.inf)):
+        for loss in (reconstruction_loss, absolute_loss, perceptual_loss(torch.exp, 1.0, 0.1)):
+            for pair in ((bad, x), (x, bad)):
+                with pytest.raises(ValueError, match="x(_hat)? has 1 entries that are NaN or inf"):
+                    loss(*pair)
+        for gaussian in (Gaussian(bad, x + 1), Gaussian(x, bad + 1)):
+            with pytest.raises(ValueError, match="(mean|var) has 1 entries"):
+                kl_loss(gaussian)
+    with pytest.raises(ValueError, match="weight must be a finite number >= 0.*nan"):
+        perceptual_loss(torch.exp, 1.0, math.nan)
+    with pytest.raises(ValueError, match="features.* has"):  # of another batch size
+        perceptual_loss(lambda y: y[:1], 1.0, 0.1)(x, x)
+    for u in (math.nan, -1.0, 1.0, 1e38):
+        with pytest.raises(ValueError, match="u "):
+            random_times(DiscreteSchedule(cosine_betas()), torch.tensor([0.5, u]))

@@ -2,10 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from minildm.data import mixture, ring
+from minildm.gaussian_case import Normal, wasserstein2
 from minildm.metrics import (
     confident_classes,
     confident_fraction,
@@ -13,6 +15,7 @@ from minildm.metrics import (
     frechet_gaussians,
     mode_coverage,
     psnr,
+    root,
     sliced_wasserstein,
 )
 
@@ -92,3 +95,54 @@ def test_sets_of_wrong_shape_are_named():
         frechet_distance(torch.zeros(5, 2), torch.zeros(5, 3))
     with pytest.raises(ValueError, match="flatten images"):
         sliced_wasserstein(torch.zeros(5, 1, 2, 2), torch.zeros(5, 1, 2, 2))
+
+
+# --- a broken sampler has no distance -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("d", [1, 2, 3, 8])
+def test_no_measure_takes_what_is_not_finite(d, value):
+    good = torch.randn(50, d, generator=torch.Generator().manual_seed(0)).double()
+    bad = good.clone()
+    bad[7, -1] = value
+    said = "(NaN|infinite)"
+    for sets in ((bad, good), (good, bad), (bad.numpy(), good)):
+        for measure in (frechet_distance, sliced_wasserstein, psnr):
+            with pytest.raises(ValueError, match=said):
+                measure(*sets)
+        with pytest.raises(ValueError, match=said):
+            mode_coverage(*sets, std=1.0)
+    mean, cov = good.mean(0), good.T.cov().reshape(d, d)
+    for i in range(4):
+        moments = [mean, cov, mean, cov]
+        moments[i] = moments[i].clone()
+        moments[i].view(-1)[-1] = value
+        for measure in (
+            frechet_gaussians,
+            lambda *four: wasserstein2(Normal(*four[:2]), Normal(*four[2:])),
+        ):
+            with pytest.raises(ValueError, match=said):
+                measure(*moments)
+
+
+def test_probabilities_are_not_negative_and_there_are_some():
+    for measure in (confident_fraction, confident_classes):
+        for p in ([[2.0, -1.0]], [[0.5, 0.4]], [[math.nan, 1.0]], [], [[]], [0.5, 0.5]):
+            with pytest.raises(ValueError, match="probabilities"):
+                measure(torch.tensor(p))
+        with pytest.raises(ValueError, match="threshold"):
+            measure(torch.tensor([[0.5, 0.5]]), threshold=1.5)
+    assert confident_fraction(np.array([[0.95, 0.05], [0.5, 0.5]])) == 0.5
+
+
+def test_a_covariance_is_one():
+    for cov in ([[1.0, 0.5], [0.0, 1.0]], [[1.0, 0.0], [0.0, -1.0]], [[1.0, 2.0], [2.0, 1.0]]):
+        for four in (([0, 0], cov, [0, 0], torch.eye(2)), ([0, 0], torch.eye(2), [0, 0], cov)):
+            with pytest.raises(ValueError, match="symmetric|negative variance"):
+                frechet_gaussians(*four)
+        with pytest.raises(ValueError, match="symmetric|negative variance"):
+            root(torch.tensor(cov))
+    with pytest.raises(ValueError, match="n, m >= 1"):
+        mode_coverage(torch.zeros(0, 2), torch.zeros(1, 2), std=1.0)
+    assert psnr(torch.zeros(1, 2), torch.zeros(1, 2)).tolist() == [math.inf]  # equal: no error

@@ -267,4 +267,9 @@ MUTANTS = [
         't = t.float() * time_scale if t.is_floating_point() else t.float()',
         't = t.float()', (UNET,),
     ),
+    Mutant(
+        0, 'one time for a whole batch', 'losses.py',
+        'torch.rand(len(z0), dtype=torch.float64)', 'torch.rand(1, dtype=torch.float64).expand(len(z0))',
+        ('tests/test_losses.py',),
+    ),
 ]  # fmt: skip
