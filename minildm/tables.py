@@ -19,7 +19,7 @@ class NotFinite(ValueError):
 
 
 def finite(name: str, tensor: Tensor) -> None:
-    """Raise ValueError unless ``tensor`` is of real floating-point numbers, NotFinite for NaN."""
+    """Raise ValueError unless ``tensor`` is of real numbers; ``NotFinite`` for NaN, infinity."""
     if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
         kind = getattr(tensor, "dtype", type(tensor).__name__)
         use = "use .float()" if isinstance(tensor, Tensor) else "use torch.as_tensor"

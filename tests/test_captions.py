@@ -146,3 +146,23 @@ def test_every_word_has_a_number_of_its_own():
     for known in ATTRIBUTES:
         for phrase in known:
             assert all(VOCABULARY[NUMBER[word]] == word for word in phrase.split())
+
+
+def test_rows_of_minus_one_are_no_scenes():
+    """Python's index -1 would be the last colour; only a request may leave something open."""
+    rows = to_rows([SCENE])
+    for column in range(10):
+        bad = rows.clone()
+        bad[0, column] = -1
+        for call in (
+            lambda bad=bad: captions(bad, torch.tensor([False])),
+            lambda bad=bad: caption_tokens(bad, torch.tensor([0.5])),
+            lambda bad=bad: agree(bad, rows),
+        ):
+            with pytest.raises(ValueError, match=r"rows\[0\] has -1 for"):
+                call()
+        assert bool(agree(rows, bad).all())
+    with pytest.raises(ValueError, match="u must be in"):
+        caption_tokens(rows, torch.tensor([float("nan")]).nan_to_num(nan=1.0))
+    with pytest.raises(ValueError, match="wanted"):
+        agree(rows, "abc")
