@@ -18,7 +18,7 @@ from minildm.rosetta import PREDICTIONS, schedule_from_config
 from minildm.samplers import ddim, ddpm, dpmpp_2m, heun
 
 STABLE = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
-EQUAL = 1e-11  # float64: roundings of up to 100 steps
+EQUAL = 1e-9  # float64: roundings of up to 100 steps, which guidance and clipping enlarge
 NEAR = 3e-4  # float32, theirs and ours in different order
 
 
@@ -112,7 +112,7 @@ def test_ddpm_draws_the_same_until_the_last_step(steps, stable, denoise, z_T):
     ours = our_walk(denoise, stable, z_T, times, partial(ddpm, draw=drawn))
     assert deviation(ours[:-1], theirs[:-1]) < EQUAL
     last = theirs[-1] - ours[-1]
-    torch.testing.assert_close(last, 1e-10 * drawn(z_T), rtol=0, atol=EQUAL)
+    torch.testing.assert_close(last, 1e-10 * drawn(z_T), rtol=0, atol=1e-11)  # a tenth
 
 
 def test_eta_scales_the_same_standard_deviation(stable, denoise, z_T):
