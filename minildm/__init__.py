@@ -74,8 +74,8 @@ download.py (data sets), metrics.py (measurement), classifier.py (a judge of dig
 were taken), gaussian_case.py and elbo.py (closed forms of chapters 4.3 and 4.2), plots.py,
 pictures.py, heatmaps.py, stacked.py, first_page.py, the other files named ..._pictures.py and
 display.py (figures), explorer.py, widgets.py and walk_widget.py (sliders),
-exercises/ (checks of the reader's answers), __main__.py and commands.py (the command line),
-results.py and kept.py (measured figures on disk; what an interrupted measurement has found).
+exercises/ (checks of the reader's answers), __main__.py, commands.py and measures.py (the command
+line), results.py and kept.py (measured figures on disk; what an interrupted measurement has found).
 """
 
 __version__ = "0.1.0"

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from minildm import __main__ as command_line
-from minildm import commands, download, places, samplers, situation, state
+from minildm import commands, download, measures, places, samplers, situation, state
 from minildm.__main__ import main
 from minildm.ablations.plans import PLANS
 from minildm.autoencoder import Autoencoder, AutoencoderConfig
@@ -78,7 +78,7 @@ def test_help_comes_without_torch():
     assert "GB free" not in done.stdout  # check --help does not run the check
 
 
-@pytest.mark.parametrize("module", [command_line, commands])
+@pytest.mark.parametrize("module", [command_line, commands, measures])
 def test_an_old_python_can_read_it(module):
     tree = ast.parse(inspect.getsource(module), feature_version=(3, 8))
     assert ast.unparse(tree.body[1]) == "from __future__ import annotations"
