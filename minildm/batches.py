@@ -91,7 +91,7 @@ def set_field(config: Any, name: str, value: Any) -> None:
 
 
 def whole_fields(config: Any, **least: int | None) -> None:
-    """Check that fields of a frozen dataclass are whole numbers, and not less than that; keep ints.
+    """Check that fields of a frozen dataclass are whole numbers, and not less than that; keep int.
 
     Raises ValueError, naming the field, if they are not.
     """
