@@ -83,7 +83,7 @@ def test_straight_are_the_walks_to_a_single_point_and_to_nothing_else():
     t = (torch.arange(2000, dtype=torch.float64) + 0.5) / 2000
     slope = (2 * t - 1) / ((1 - t) ** 2 + t**2).sqrt()
     wanted = slope.square().mean() * z[:, 0] ** 2
-    torch.testing.assert_close(straightness(wide, z, 400), wanted, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(straightness(wide, z), wanted, rtol=1e-3, atol=1e-4)
 
 
 def test_weights_follow_from_errors_and_times():

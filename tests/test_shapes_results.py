@@ -99,12 +99,12 @@ def test_all_figures_of_a_small_measurement(monkeypatch):
     monkeypatch.setattr(shapes_results, "ShapesTraining", lambda: ShapesTraining(pictures=3000))
     monkeypatch.setattr(shapes_results, "frechet", partial(frechet, reference=1000))
     quiet = {"report": lambda line: None}
-    figures = measure_shapes(LatentDiffusion.load("shapes"), (0, 1), 16, **quiet)
+    figures = measure_shapes(LatentDiffusion.load("shapes"), (0, 1), 8, **quiet)
     assert figures["few_evaluations_heun"]["evaluations_per_branch"] == 7
     assert figures["few_evaluations_ddim"]["evaluations_per_branch"] == 8
     assert len(figures["unseen_captions"]["runs"]) == 2
     assert figures["reconstructions"]["joint"] > 0.9
-    table = compare_spaces({"one": "shapes", "other": "shapes"}, (0,), 16, **quiet)
+    table = compare_spaces({"one": "shapes", "other": "shapes"}, (0,), 8, **quiet)
     assert table["one"]["joint"] == table["other"]["joint"]
     assert table["one"]["gflop_per_image"] == table["other"]["gflop_per_image"]
     json.dumps([figures, table])

@@ -72,8 +72,9 @@ def test_an_interrupted_training_ends_with_the_same_model(trained, tmp_path, mon
         with pytest.raises(Stop):
             train_shapes(TINY, tmp_path, progress=False)
     train_shapes(TINY, tmp_path, progress=False, resume=True)
+    gone_on = weights(tmp_path)
     for name, value in weights(trained).items():
-        assert torch.equal(weights(tmp_path)[name], value), name
+        assert torch.equal(gone_on[name], value), name
 
 
 def test_what_fails_the_gate_gets_no_denoiser_but_is_kept(tmp_path):

@@ -65,7 +65,7 @@ def kl() -> None:
 
 def scale() -> None:
     net = build(lambda: Autoencoder(AutoencoderConfig(latent_channels=2, width=8)), 0)
-    x = points(20, 1, 16, 16).float()
+    x = points(20, 1, 16, 16).float().tanh()  # in [-1, 1], as pictures are
     unscaled = net.encode(x).mean.detach()
     net.measure_scale(x)
     close(net.scale * unscaled.double().std(), 1, 1e-6)
