@@ -58,7 +58,11 @@ class FolderLock:
     def _take(self) -> int:
         path = self.folder / LOCK
         while True:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            try:
+                handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            except OSError as error:  # read-only, or full
+                say = f"{error.strerror}; nothing can be written there, give another folder"
+                raise type(error)(error.errno, say, str(path)) from None
             try:
                 _lock(handle)
             except OSError as error:
