@@ -110,7 +110,8 @@ def test_oracles_for_points_on_a_line(schedule):
     across = torch.tensor([-0.8, 0.6]).double()
     for fraction in (0.01, 0.5, 1.0):
         z0, eps = oracle(points(7), at(schedule, fraction))
-        assert ((z0 - MEAN) @ across).abs().max() < 1e-12
+        # (z_t - signal mean) / noise: near clean data a rounding of signal counts 1 / noise times
+        assert ((z0 - MEAN) @ across).abs().max() < 1e-10
         signal, noise = schedule(at(schedule, fraction))
         assert torch.allclose(signal * z0 + noise * eps, points(7), atol=1e-12)
     z0, eps = oracle(points(7), at(schedule, 0.0))

@@ -131,7 +131,8 @@ def test_image_i_depends_on_the_seed_and_i_not_on_the_batch(model, sampler):
     options = {"steps": 4, "sampler": sampler, "seed": 11}
     five = model.generate([0, 1, 2, 0, 0], **options)
     two = model.generate([0, 1], **options)
-    torch.testing.assert_close(five[:2], two, atol=1e-5, rtol=1e-4)
+    # a batch of 5 and one of 2 may sum in another order; other noise is 1e-3 and more away
+    torch.testing.assert_close(five[:2], two, atol=2e-4, rtol=1e-4)
     assert (five[0] - five[3]).abs().max() > 1e-3  # same label, other noise
     other = model.generate([0, 1], **{**options, "seed": 12})
     assert (other - two).abs().amax((1, 2, 3)).min() > 1e-3
