@@ -167,11 +167,6 @@ MUTANTS = [
         'if config["sha256"] == digest:', 'if False:', (CHECKPOINT,),
     ),
     Mutant(
-        0, 'the rest of a checkpoint is not checked', 'state.py',
-        'if digest is not None and digest != _digest(info):',
-        'if False:', (RESUME,),
-    ),
-    Mutant(
         0, 'any checkpoint is taken for a training', 'state.py',
         'if digest is None or form != FORMAT or info.get("step") != _step(place):',
         'if False:', (RESUME,),
@@ -199,7 +194,7 @@ MUTANTS = [
     ),
     Mutant(
         0, 'latents of other weights are used', 'train.py',
-        'then["weights"] == made_from["weights"]', 'then', (TRAIN,),
+        'then["weights"] == made_from["weights"]', 'then', (DATA,),
     ),
     # --- accumulation, several processes ----------------------------------------------------------
     Mutant(
