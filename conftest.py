@@ -11,7 +11,8 @@ from hypothesis import settings
 settings.register_profile("book", deadline=None, derandomize=True)
 settings.load_profile("book")
 
-OFFLINE = Path(__file__).parent / "tools" / "offline"
+ROOT = Path(__file__).parent
+OFFLINE = ROOT / "tools" / "offline"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -23,7 +24,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Block the network: here, and in every kernel and process that the tests start."""
     os.environ["PYTHONPATH"] = os.pathsep.join(
-        part for part in (str(OFFLINE), os.environ.get("PYTHONPATH", "")) if part
+        part
+        for part in (str(OFFLINE), str(ROOT / "chapters"), os.environ.get("PYTHONPATH", "")) if part
     )
     spec = importlib.util.spec_from_file_location("offline", OFFLINE / "sitecustomize.py")
     spec.loader.exec_module(importlib.util.module_from_spec(spec))

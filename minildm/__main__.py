@@ -1,7 +1,7 @@
-"""The book's command line: train models, draw with them, measure them.
+"""The command line: train models, and draw with them.
 
-What each verb does is in commands.py. Here only the standard library is imported, and nothing is
-newer than Python 3.8: help comes at once, and ``check`` starts where nothing else does.
+What each verb does is in commands.py. Here only the standard library is imported: help comes at
+once. tools/experiments.py adds the book's own verbs.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import argparse
 import math
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from minildm import commands, situation
-from minildm.commands import DATA_SETS, GUIDANCE, MEASURES, PLANS, RESUMES, SAMPLERS, TRAININGS
-from minildm.environment_check import activate
+from minildm import commands
+from minildm.commands import DATA_SETS, GUIDANCE, RESUMES, SAMPLERS, TRAININGS
 
-RESULTS = commands.OUTPUTS / "results.json"
 FOLDER = "a folder, or the name of a model of the book: shapes, digits, pixels"
 
 
@@ -25,23 +25,17 @@ def parser() -> argparse.ArgumentParser:
     about = (__doc__ or "").split("\n")[0]
     top = argparse.ArgumentParser(prog="python -m minildm", description=about)
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
-    _verb(verbs, "check", "is this machine fit for the book?", commands.check)
-    _add_sample(_verb(verbs, "sample", "draw pictures, or change one", commands.sample))
-    _add_train(_verb(verbs, "train", "train a model from nothing", commands.train, TRAININGS))
-    cost = _verb(verbs, "cost", "parameters and operations of a model", commands.show_cost)
-    cost.add_argument("model", help=FOLDER)
-    cost.add_argument("--steps", type=_whole(1), default=25, help="evaluations per image (25)")
-    get = _verb(verbs, "download", "fetch a full data set", commands.fetch)
+    _add_sample(add_verb(verbs, "sample", "draw pictures, or change one", commands.sample))
+    add_train(add_verb(verbs, "train", "train a model from nothing", commands.train, TRAININGS))
+    get = add_verb(verbs, "download", "fetch a full data set", commands.fetch)
     get.add_argument("name", choices=DATA_SETS)
     get.add_argument("--folder", type=Path, help="where to keep it (your cache)")
-    measures = {name: run.__doc__ or "" for name, run in MEASURES.items()}
-    _add_measure(_verb(verbs, "measure", "the figures of a model", commands.measure, measures))
-    plans = _verb(verbs, "ablate", "trainings that differ in one thing", commands.ablate, PLANS)
-    _add_ablate(plans)
     return top
 
 
-def _verb(verbs, name: str, short: str, run, names: dict | None = None):
+def add_verb(
+    verbs: Any, name: str, short: str, run: Callable, names: dict | None = None
+) -> argparse.ArgumentParser:
     """A verb with its description: ``run``'s docstring, and the NAMEs that it takes."""
     text = textwrap.dedent(f"    {run.__doc__}").strip()
     if names:
@@ -55,21 +49,14 @@ def _verb(verbs, name: str, short: str, run, names: dict | None = None):
     command = verbs.add_parser(
         name, help=short, description=text, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, prog=command.prog.removesuffix(f" {name}"))
     if names:
         dashes = lambda word: word.replace("_", "-")  # noqa: E731  folders are called with _
         command.add_argument("name", type=dashes, choices=names, metavar="NAME", help="see above")
     return command
 
 
-def _add_ablate(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--only", nargs="+", default=[], metavar="VARIANT", help="these variants (all of them)"
-    )
-    command.add_argument("--out", type=Path, default=RESULTS, help=f"the file ({RESULTS})")
-
-
-def _add_train(command: argparse.ArgumentParser) -> None:
+def add_train(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
         help="change settings, such as fit.steps=100; a wrong key lists all",
@@ -77,7 +64,7 @@ def _add_train(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--out", type=Path, help="where to write the model and its training (outputs/NAME)"
     )
-    command.add_argument("--seed", type=_seed, help="sets every seed of the training")
+    command.add_argument("--seed", type=SEED, help="sets every seed of the training")
     command.add_argument(
         "--resume", nargs="?", const=True, default=False, choices=RESUMES,
         help="go on from the newest checkpoint; last-good: pass over damaged ones; longer: with "
@@ -89,23 +76,18 @@ def _add_train(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def _add_measure(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--out", type=Path, default=RESULTS, help=f"the file ({RESULTS})")
-    command.add_argument("--seeds", type=_seed, nargs="+", default=[0, 1, 2], help="(0 1 2)")
-
-
 def _add_sample(command: argparse.ArgumentParser) -> None:
-    command.add_argument("prompt", nargs="*", help="what to draw; see minildm/captions.py")
+    command.add_argument("prompt", nargs="*", help="what to draw; see minildm/shapes/captions.py")
     command.add_argument("--out", type=Path, default=Path("grid.png"), help="the file (grid.png)")
     command.add_argument("--model", default="shapes", help=f"{FOLDER} (shapes)")
-    command.add_argument("--count", type=_whole(1), default=4, help="pictures per text (4)")
-    command.add_argument("--steps", type=_whole(1), default=25, help="steps of the sampler (25)")
+    command.add_argument("--count", type=whole(1), default=4, help="pictures per text (4)")
+    command.add_argument("--steps", type=whole(1), default=25, help="steps of the sampler (25)")
     command.add_argument("--sampler", choices=SAMPLERS, default="dpmpp_2m", help="(dpmpp_2m)")
     command.add_argument(
         "--guidance", type=_number, default=GUIDANCE, help=f"1: as trained ({GUIDANCE})"
     )
     command.add_argument("--negative", help="a text to move away from")
-    command.add_argument("--seed", type=_seed, help="the same seed draws the same pictures")
+    command.add_argument("--seed", type=SEED, help="the same seed draws the same pictures")
     command.add_argument(
         "--from", dest="source", type=Path, metavar="FILE", help="a picture to change"
     )
@@ -118,7 +100,7 @@ def _add_sample(command: argparse.ArgumentParser) -> None:
 # --- numbers --------------------------------------------------------------------------------------
 
 
-def _whole(least: int, most: float = math.inf):
+def whole(least: int, most: float = math.inf) -> Callable[[str], int]:
     """What reads a whole number, least <= number <= most."""
 
     def read(text: str) -> int:
@@ -134,7 +116,7 @@ def _whole(least: int, most: float = math.inf):
     return read
 
 
-_seed = _whole(0, 2**63 - 1)
+SEED = whole(0, 2**63 - 1)
 
 
 def _number(text: str) -> float:
@@ -150,7 +132,9 @@ def _number(text: str) -> float:
 # --- running --------------------------------------------------------------------------------------
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(
+    arguments: list[str] | None = None, parser: Callable[[], argparse.ArgumentParser] = parser
+) -> int:
     """Run one command; errors that the reader can mend are one line, without a traceback."""
     words = sys.argv[1:] if arguments is None else arguments
     if not words:
@@ -179,13 +163,10 @@ def _expected() -> tuple:
 
 def _missing(error: ModuleNotFoundError) -> str:
     """What to do where a package is not installed."""
-    name, venv = error.name or str(error), situation.venv_python()
-    if venv:
-        return (
-            f"{name} is not installed in this Python, but the book has one of its own: use {venv} "
-            f"-m minildm, or first {activate(venv)}"
-        )
-    return f"{name} is not installed in this Python: python -m minildm check says what to do"
+    return (
+        f"{error.name or error} is not installed in this Python ({sys.executable}): pip install "
+        "minildm, or in a clone of the book make lab, and then use .venv/bin/python"
+    )
 
 
 if __name__ == "__main__":

@@ -1,17 +1,13 @@
 """What each verb of the command line does. __main__.py reads the words, and calls one of these.
 
-At the top only the standard library is imported: help comes at once, and the check starts where
-packages are missing. Each verb imports what it needs. The tables say what there is; a test compares
-them with what is really there (registry.py, ablations/plans.py, download.py, state.py).
+At the top only the standard library is imported: help comes at once. Each verb imports what it
+needs. The tables say what there is; a test compares them with what is really there.
 """
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
-
-from minildm.measures import MEASURES
 
 OUTPUTS = Path("outputs")  # in the working directory; git does not look into it
 SAMPLERS = ("ddim", "ddpm", "dpmpp_2m", "heun")
@@ -23,55 +19,33 @@ SIDE = 192  # pixels that a small picture is enlarged to, at most, so that it ca
 TRAININGS = {
     "digits": "a model of handwritten digits, which draws what class is asked; 2 minutes",
     "shapes": "the text-to-image model of captioned shapes; an hour",
-    "pixels": "the same on pixels instead of latents, for comparison; an hour",
-    "digit-classifier": "the judge of digits; minutes",
-    "shape-reader": "the network whose features the Fréchet distance is measured in; minutes",
-}
-NEXT = {
-    "digits": "sample 3 8 --model",
-    "shapes": 'sample "a large red circle above a small blue star" --model',
-    "pixels": 'sample "a large red circle above a small blue star" --model',
 }
 DATA_SETS = ("mnist", "fashion-mnist", "cifar-10")
-PLANS = {
-    "digits-autoencoder": "What do the pull to N(0, I), the kind of loss and the size of the "
-    "latents matter?",
-    "digits": "What do the scale of the latents, the target, the weights and the optimiser matter?",
-    "autoencoder": "What detail is lost when pictures are compressed by 4, 8 or 16?",
-    "contrastive": "What does a model learn that matches pictures with texts?",
-    "text-to-image": "What are the network's parts, the number of pictures and the text encoder "
-    "good for?",
-    "dit": "What does a transformer do in the place of the UNet, with as many parameters?",
-    "few-steps": "How much of 16 steps can a student learn to do in 8, 4, 2 or 1?",
-    "brightness": "Do samples get as dark and as light as the data, and what does the schedule "
-    "matter?",
-    "flow": "Does flow matching need fewer steps than older schedules, at an equal budget?",
-}
 
 
 # --- train ----------------------------------------------------------------------------------------
 
 
-def train(args: Any) -> None:
+def train(args: Any, recipes: dict | None = None) -> None:
     """Train a model from nothing, by its name.
 
     It goes to outputs/NAME (or to --out), and what is needed to go on to outputs/NAME/training.
     When it was stopped, or broke off, --resume goes on. A finished model is never written over, and
     nothing is written into the book's own data, unless --overwrite says so.
     """
-    from minildm.accelerator import is_main_process
-    from minildm.registry import RECIPES, check_fit
-    from minildm.settings import override, reseeded
+    from minildm.engine.devices import is_main_process
+    from minildm.engine.settings import override, reseeded
+    from minildm.recipes import RECIPES, check_fit
 
-    recipe, out = RECIPES[args.name], place_of(args)
+    recipe, out = (recipes or RECIPES)[args.name], place_of(args)
     config = recipe.config if args.seed is None else reseeded(recipe.config, args.seed)
     config = override(config, args.set)
     check_fit(config)
     check_place(out, bool(args.resume), args.overwrite)
     out.mkdir(parents=True, exist_ok=True)
     recipe.train(config, out, True, args.resume)
-    if args.name in NEXT and is_main_process():
-        print(f"next: python -m minildm {NEXT[args.name]} {out}")
+    if recipe.example and is_main_process():
+        print(f"next: python -m minildm sample {recipe.example} --model {out}")
 
 
 def place_of(args: Any) -> Path:
@@ -127,7 +101,7 @@ def stopped(args: Any, words: list[str]) -> str:
     step, stage = int(begun[-1].name.removeprefix("state-")), begun[-1].parent.name
     said = "" if stage == "training" else f" of the {stage}"
     again = shlex.join([*words, *["--resume"] * (not args.resume)])
-    return f"stopped at step {step}{said}; go on with: python -m minildm {again}"
+    return f"stopped at step {step}{said}; go on with: {args.prog} {again}"
 
 
 # --- sample ---------------------------------------------------------------------------------------
@@ -177,7 +151,7 @@ def conditions(model: Any, prompts: list[str]) -> list | None:
 
     if isinstance(model.network, TextUNet):
         if not prompts:
-            raise ValueError("say what to draw: sample TEXT; see minildm/captions.py for the words")
+            raise ValueError("say what to draw: sample TEXT, in the words of shapes/captions.py")
         return list(prompts)
     classes = model.network.config.classes
     if not classes:
@@ -239,15 +213,7 @@ def _ticking(step: Any, bar: Any) -> Any:
     return go
 
 
-# --- cost, download, check ------------------------------------------------------------------------
-
-
-def show_cost(args: Any) -> None:
-    """Print parameters and operations of each part of a model."""
-    from minildm.cost import cost_lines
-    from minildm.latent import LatentDiffusion
-
-    print("\n".join(cost_lines(LatentDiffusion.load(args.model), args.steps)))
+# --- download -------------------------------------------------------------------------------------
 
 
 def fetch(args: Any) -> None:
@@ -255,44 +221,3 @@ def fetch(args: Any) -> None:
     from minildm.download import download
 
     print(f"{args.name}: {download(args.name, args.folder)}")
-
-
-def check(args: Any) -> int:
-    """Check this machine: what is there, what is missing, and what to do; 1 for a problem."""
-    from minildm import environment_check
-
-    return environment_check.main()
-
-
-# --- measure, ablate ------------------------------------------------------------------------------
-
-
-def measure(args: Any) -> None:
-    """Measure a model of the book, and write the figures to a section of a JSON file.
-
-    The file is outputs/results.json (or --out); the book's own is data/results.json. An interrupted
-    measurement goes on where it stopped, if it is one of many parts.
-    """
-    from minildm.results import writable, write_results
-
-    out = writable(args.out)
-    figures = MEASURES[args.name](args.seeds)
-    try:
-        write_results(args.name, figures, out)
-    except Exception:
-        print(json.dumps(figures))  # hours of work: at least on the screen
-        raise
-    print(f"wrote section {args.name!r} of {out}")
-
-
-def ablate(args: Any) -> None:
-    """Run what is missing of a plan: trainings that differ in one thing each.
-
-    Figures go to a section of outputs/results.json (or --out), pictures to the folder ablations
-    beside it. An interrupted plan goes on where it stopped.
-    """
-    from minildm.ablations import run_plan, section_name
-    from minildm.ablations.plans import PLANS as plans
-
-    run_plan(args.name, plans[args.name], args.only, args.out)
-    print(f"section {section_name(args.name)!r} of {args.out} is complete")

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from minildm import checks, inputs, tables
-from minildm.accuracy import caption_accuracy
 from minildm.losses import reconstruction_loss
+from minildm.shapes.accuracy import caption_accuracy
 
 __all__ = [
     "Coverage", "caption_accuracy", "confident_classes", "confident_fraction", "frechet_distance",

@@ -27,11 +27,8 @@ from minildm.checkpoint import (
     build_for,
     load_checkpoint,
     save_checkpoint,
-    write_figures,
 )
 from minildm.folding import Folding, FoldingConfig
-from minildm.machine import surroundings
-from minildm.progress import Progress, write_history
 from minildm.text import TextUNetConfig, build_network
 from minildm.unet import UNetConfig
 
@@ -86,31 +83,6 @@ def _check_writable(model: nn.Module, dtype: torch.dtype | None) -> None:
     if model.parameterization.name not in PARAMETERIZATIONS:
         known = ", ".join(PARAMETERIZATIONS)
         raise ValueError(f"parameterization must be {known}; got {model.parameterization.name}")
-
-
-def write_trained(
-    folder: str | Path, model: nn.Module, stages: Mapping[str, Sequence[Progress]], name: str,
-    config: Any, wall: float, **more: Any,
-) -> float:  # fmt: skip
-    """Write a freshly trained model as it is shipped; returns the seconds of its stages' steps.
-
-    Its weights in half precision, each stage's records in STAGE.jsonl, and what it cost, with its
-    settings and ``more``, in metrics.json. ``wall``: seconds of the whole command.
-    """
-    write_model(folder, model, torch.float16)
-    for stage, history in stages.items():
-        write_history(history, Path(folder) / f"{stage}.jsonl")
-    seconds = {stage: history[-1].seconds for stage, history in stages.items()}
-    cost = {
-        "command": f"python -m minildm train {name}",
-        "config": asdict(config),
-        "seconds": {
-            **{stage: round(value) for stage, value in seconds.items()},
-            "in_all_since_last_start": round(wall),
-        },
-    }
-    write_figures({"training": {**cost, **surroundings(), **more}}, folder)
-    return sum(seconds.values())
 
 
 def read_model(folder: str | Path) -> tuple[tuple, dict[str, Tensor], Path]:

@@ -1,4 +1,4 @@
-"""Where the book's data is: its trained models and its measured figures.
+"""Where trained models are looked for by their names.
 
     $MINILDM_DATA      a folder like a clone's data/checkpoints; looked at first, if it is set
     data/checkpoints   of the clone that this package lies in
@@ -13,8 +13,6 @@ DATA = Path(__file__).parents[1] / "data"
 SHIPPED = DATA / "checkpoints"
 VARIABLE = "MINILDM_DATA"
 MODELS = ("digits", "pixels", "shapes")  # latent diffusion models
-JUDGES = ("digit_classifier", "shape_reader")  # what looks at their pictures
-RESULTS = DATA / "results.json"
 
 
 def homes() -> list[Path]:
@@ -32,17 +30,11 @@ def by_name(name: str) -> Path | None:
 
 
 def book_folder(name: str) -> Path:
-    """The folder of one of MODELS or JUDGES; FileNotFoundError saying where it was looked for."""
+    """The folder of what comes with the book; FileNotFoundError saying where it was looked for."""
     place = by_name(name)
     if place is None:
         raise FileNotFoundError(f"{name}, which comes with the book, is missing: {where_looked()}")
     return place
-
-
-def results_file() -> Path:
-    """``results.json``: beside the folder that $MINILDM_DATA names, else the clone's own."""
-    beside = [home.parent / "results.json" for home in homes()]
-    return next((path for path in beside if path.is_file()), RESULTS)
 
 
 def where_looked() -> str:

@@ -1,40 +1,37 @@
-"""Settings that were tried and measured, in one place: the digits models and their figures.
+"""The trainings that have a name: ``python -m minildm train NAME``.
 
-train_digits            the latent diffusion model of chapter 3, trained from scratch
-measure_digits          how many of its images a classifier of real digits is sure about
-measure_shipped_digits  the same for the model that comes with the book
-read_results            the figures in data/results.json (results.py)
+    RECIPES["name"] = Recipe(config, train, example)
+    train(config, out, progress, resume)    trains, and writes the result to the folder ``out``
+
+``config`` is a frozen dataclass: its settings are what ``--set`` can change. Checkpoints of the
+training itself go to ``out / "training"``. The text-to-image model is in shapes/training.py.
 """
 
-import json
-import statistics
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import nn
 
+from minildm import predict
 from minildm.autoencoder import AutoencoderConfig
-from minildm.classifier import CLASSES, DigitClassifier
-from minildm.data import LabelledSplit, digits
-from minildm.fit import FitConfig, Progress
+from minildm.data import digits
+from minildm.engine.devices import is_main_process
+from minildm.engine.fit import FitConfig
+from minildm.engine.records import write_record
+from minildm.images import save_png
 from minildm.latent import LatentDiffusion
-from minildm.machine import surroundings
-from minildm.metrics import confident_classes, confident_fraction, psnr
-from minildm.predict import V
-from minildm.results import read_results as read_results  # chapters take it from here
-from minildm.samplers import dpmpp_2m
 from minildm.schedule import DiscreteSchedule, cosine_betas
-from minildm.train import (
-    AutoencoderTraining,
-    DenoiserTraining,
-    train_autoencoder,
-    train_denoiser,
-)
+from minildm.shapes.training import ShapesTraining, train_shapes
+from minildm.text import build_network
+from minildm.train import Autoencoder, AutoencoderTraining, DenoiserTraining, train_both
 from minildm.unet import UNetConfig
 
+TRAINING = "training"
+EXAMPLE = "a large red circle above a small blue star"
 # 28 x 28 pixels in squares of 4 x 4 -> latents 7 x 7 x 2: all convolutions run at 7 x 7.
 DIGITS_AUTOENCODER = AutoencoderTraining(
     model=AutoencoderConfig(latent_channels=2, factor=4, patch=4, width=48),
@@ -42,7 +39,7 @@ DIGITS_AUTOENCODER = AutoencoderTraining(
     kl=1e-3,
 )
 DIGITS_DENOISER = DenoiserTraining(
-    model=UNetConfig(channels=2, width=32, multipliers=(1, 2), classes=CLASSES),
+    model=UNetConfig(channels=2, width=32, multipliers=(1, 2), classes=10),
     fit=FitConfig(steps=350, batch=64, lr=3e-3, ema=0.98),
     min_snr=5.0,
 )
@@ -51,133 +48,72 @@ LONG_AUTOENCODER = replace(
     DIGITS_AUTOENCODER, fit=FitConfig(steps=1500, batch=64, lr=4e-3, ema=0.99)
 )
 LONG_DENOISER = replace(DIGITS_DENOISER, fit=FitConfig(steps=2500, batch=64, lr=3e-3, ema=0.995))
-SAMPLES, STEPS, GUIDANCE = 256, 20, 2.0
 
 
-class TrainedDigits(NamedTuple):
-    """The model, the log of both trainings, and the seconds that each took."""
+class Recipe(NamedTuple):
+    """A training with its settings; ``example``: what to ask the model for, as sample takes it."""
 
-    model: LatentDiffusion
-    autoencoder_history: list[Progress]
-    denoiser_history: list[Progress]
-    autoencoder_seconds: float
-    denoiser_seconds: float
+    config: Any
+    train: Callable[[Any, Path, bool, bool | str], None]
+    example: str = ""
 
 
-def train_digits(x: Tensor, labels: Tensor, seed: int = 0, progress: bool = False) -> TrainedDigits:
-    """Train the model of chapter 3 on images (n, 1, 28, 28) in [-1, 1] with labels (n,)."""
-    first = replace(DIGITS_AUTOENCODER, fit=replace(DIGITS_AUTOENCODER.fit, seed=seed))
-    second = replace(DIGITS_DENOISER, fit=replace(DIGITS_DENOISER.fit, seed=seed))
+@dataclass(frozen=True)
+class DigitsTraining:
+    """The networks of chapter 3, trained for minutes instead of seconds."""
+
+    autoencoder: AutoencoderTraining = LONG_AUTOENCODER
+    denoiser: DenoiserTraining = LONG_DENOISER
+
+
+def train_digits(
+    config: DigitsTraining, out: Path, progress: bool = True, resume: bool | str = False
+) -> None:
+    """The class-conditional model of digits; training/samples-STEP.png show how it learns."""
+    start, split = perf_counter(), digits()
     schedule = DiscreteSchedule(cosine_betas(1000))
-    start = perf_counter()
-    autoencoder, autoencoder_history = train_autoencoder(first, x, progress)
-    middle = perf_counter()
-    with torch.no_grad():
-        z0 = autoencoder.encode(x).mean * autoencoder.scale
-    network, denoiser_history = train_denoiser(second, schedule, z0, labels, progress)
-    end = perf_counter()
-    model = LatentDiffusion(autoencoder, network, schedule, z0.shape[-2:], V)
-    return TrainedDigits(model, autoencoder_history, denoiser_history, middle - start, end - middle)
+
+    def model(autoencoder: Autoencoder, network: nn.Module) -> LatentDiffusion:
+        size = autoencoder.latent_shape(split.x.shape[-2:])[1:]
+        return LatentDiffusion(
+            autoencoder, network, schedule, size, getattr(predict, config.denoiser.parameterization)
+        )
+
+    def look(autoencoder: Autoencoder, network: nn.Module, step: int) -> None:
+        x = model(autoencoder, network).generate([*range(10)] * 2, steps=10, seed=0)
+        save_png(x, out / TRAINING / f"samples-{step:05d}.png", columns=10)
+
+    first, second = train_both(
+        config.autoencoder, config.denoiser, schedule, split.x, split.labels, progress,
+        out / TRAINING, resume, look,
+    )  # fmt: skip
+    if is_main_process():
+        stages = {"autoencoder": first.history, "denoiser": second.history}
+        done, wall = model(first.net, second.net), perf_counter() - start
+        done.save(out, torch.float16, overwrite=True)
+        command = "python -m minildm train digits"
+        print(f"{out}: {write_record(out, stages, command, config, wall):.0f} s")
 
 
-def asked_labels(count: int = SAMPLES) -> Tensor:
-    """All ten classes in turn: 0, 1, .., 9, 0, 1, ..: int64 (count,)."""
-    return torch.arange(count) % CLASSES
+def check_fit(config: Any) -> None:
+    """Build what two stages train, without memory: ValueError where they do not fit together.
+
+    Before the first stage is trained: the second one would find it after minutes, or an hour.
+    """
+    if not hasattr(config, "denoiser"):
+        return
+    with torch.device("meta"):
+        network = build_network(config.denoiser.model)
+        if hasattr(config, "autoencoder"):
+            c = Autoencoder(config.autoencoder.model).config.latent_channels
+            if c != network.config.channels:
+                raise ValueError(
+                    f"autoencoder.model.latent_channels is {c}, and the denoiser's channels are "
+                    f"{network.config.channels}: set both to the same number"
+                )
 
 
-def judge_samples(
-    classifier: DigitClassifier, x: Tensor, asked: Tensor | None = None
-) -> dict[str, float]:
-    """What the classifier says about images (n, 1, 28, 28): figures of ``data/results.json``."""
-    p = classifier.probabilities(x)
-    figures = {
-        "confident_fraction": round(confident_fraction(p), 4),
-        "confident_classes": confident_classes(p),
-    }
-    if asked is not None:
-        figures["agrees_with_label"] = round(float((p.argmax(1) == asked).double().mean()), 4)
-    return figures
-
-
-def measure_digits(
-    classifier: DigitClassifier, split: LabelledSplit, seeds: Sequence[int], report=print
-) -> dict:
-    """Train once per seed; judge samples, decoded random latents and real held-out digits."""
-    real = judge_samples(classifier, split.x_held_out, split.labels_held_out)
-    report(f"real held-out digits: {real}")
-    runs = []
-    for seed in seeds:
-        trained = train_digits(split.x, split.labels, seed)
-        runs.append({"seed": seed, **_judge_run(classifier, split, trained, seed)})
-        report(json.dumps(runs[-1]))
-    return {
-        "command": f"python -m minildm measure digits --seeds {' '.join(map(str, seeds))}",
-        **surroundings(),
-        "samples": SAMPLES,
-        "steps": STEPS,
-        "guidance": GUIDANCE,
-        "real_held_out": real,
-        "samples_over_seeds": _band([run["generated"] for run in runs]),
-        "random_latents_over_seeds": _band([run["random_latents"] for run in runs]),
-        "runs": runs,
-    }
-
-
-def measure_shipped_digits(
-    model: LatentDiffusion, classifier: DigitClassifier, seeds: Sequence[int], report=print
-) -> dict:
-    """What a judge of real digits says about the digits model of the book, over sampling seeds."""
-    asked, runs = asked_labels(1000), []
-    for seed in seeds:
-        x = model.generate(asked, steps=25, sampler=dpmpp_2m, guidance=GUIDANCE, seed=seed)
-        runs.append(judge_samples(classifier, x, asked))
-        report(json.dumps(runs[-1]))
-    split = digits()
-    x_hat = model.decode(model.encode(split.x_held_out))
-    return {
-        "command": f"python -m minildm measure shipped-digits --seeds {' '.join(map(str, seeds))}",
-        "samples": len(asked),
-        "evaluations_per_branch": 25,
-        "guidance": GUIDANCE,
-        "real_held_out": judge_samples(classifier, split.x_held_out, split.labels_held_out),
-        "reconstructed": judge_samples(classifier, x_hat, split.labels_held_out),
-        "samples_over_seeds": _band(
-            [{k: v for k, v in run.items() if k != "seed"} for run in runs]
-        ),
-        "runs": [{"seed": seed, **run} for seed, run in zip(seeds, runs, strict=True)],
-        **surroundings(),
-    }
-
-
-def _judge_run(classifier, split: LabelledSplit, trained: TrainedDigits, seed: int) -> dict:
-    model, asked = trained.model, asked_labels()
-    start = perf_counter()
-    options = {"steps": STEPS, "sampler": dpmpp_2m, "seed": seed}
-    x = model.generate(asked, guidance=GUIDANCE, **options)
-    seconds = perf_counter() - start
-    plain = model.generate(asked, guidance=1.0, **options)
-    x_hat = model.decode(model.encode(split.x_held_out))
-    return {
-        "generated": judge_samples(classifier, x, asked),
-        "generated_without_guidance": judge_samples(classifier, plain, asked),
-        "random_latents": judge_samples(classifier, model.decode(model.noise(SAMPLES, seed))),
-        "reconstructed": judge_samples(classifier, x_hat, split.labels_held_out),
-        "reconstruction_psnr": round(float(psnr(x_hat, split.x_held_out).mean()), 2),
-        "seconds": {
-            "autoencoder": round(trained.autoencoder_seconds, 1),
-            "denoiser": round(trained.denoiser_seconds, 1),
-            "sampling": round(seconds, 1),
-        },
-    }
-
-
-def _band(figures: Sequence[dict]) -> dict:
-    """Mean, smallest and largest of each figure."""
-    return {
-        name: {
-            "mean": round(statistics.mean(run[name] for run in figures), 4),
-            "min": min(run[name] for run in figures),
-            "max": max(run[name] for run in figures),
-        }
-        for name in figures[0]
-    }
+RECIPES = {
+    "digits": Recipe(DigitsTraining(), train_digits, "3 8"),
+    "shapes": Recipe(ShapesTraining(), train_shapes, f'"{EXAMPLE}"'),
+}

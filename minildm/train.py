@@ -22,13 +22,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from minildm import checks, inputs, predict, training_data
-from minildm.accelerator import is_main_process
+from minildm import checks, inputs, predict
 from minildm.autoencoder import Autoencoder, AutoencoderConfig
-from minildm.batches import real_fields, set_field, share
 from minildm.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from minildm.ema import EMA
-from minildm.fit import (
+from minildm.engine import training_data
+from minildm.engine.batches import real_fields, set_field, share
+from minildm.engine.devices import is_main_process
+from minildm.engine.ema import EMA
+from minildm.engine.fit import (
     DROP,
     TIME,
     Batch,
@@ -39,6 +40,7 @@ from minildm.fit import (
     collect,
     fit,
 )
+from minildm.engine.resume import must_be_new
 from minildm.losses import (
     diffusion_loss,
     kl_loss,
@@ -46,7 +48,6 @@ from minildm.losses import (
     random_times,
     reconstruction_loss,
 )
-from minildm.state import must_be_new
 from minildm.text import TextUNetConfig, build_network
 from minildm.unet import TrainedWith, UNetConfig
 

@@ -1,7 +1,8 @@
 """The rules that every chapter keeps, as functions that return what is wrong, in sentences.
 
 An empty list means that all is well. The builder (build_book.py) asks before it writes a notebook,
-the tests (tests/test_book.py) ask again of what is committed, and feed the rules broken notebooks.
+the tests (tests/repository/test_book.py) ask again of what is committed, and feed the rules broken
+notebooks.
 """
 
 import re
@@ -227,7 +228,7 @@ def check_exercises(notebook: NotebookNode, stem: str, registered: dict) -> list
         problems.append(f"{len(used)} exercises, fewer than {MIN_EXERCISES}")
     for id in used:
         if id not in registered:
-            problems.append(f"exercise {id!r} is not in minildm/exercises")
+            problems.append(f"exercise {id!r} is not in chapters/book")
         if not re.fullmatch(rf"{re.escape(prefix)}-\d+", id):
             problems.append(f"exercise {id!r} should be called {prefix}-N")
     problems += [f"exercise {id!r} is never asked" for id in registered if id not in used]

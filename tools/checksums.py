@@ -3,8 +3,9 @@
 python tools/checksums.py    after one of them was made anew, on purpose
 """
 
+from situation import BOOK, MODELS, SUMS, digest
+
 from minildm.checkpoint import replace_files
-from minildm.situation import BOOK, MODELS, SUMS, digest
 
 
 def listed() -> bytes:

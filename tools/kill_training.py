@@ -34,14 +34,14 @@ import torch
 from torch import nn
 
 from minildm.checkpoint import load_checkpoint
-from minildm.ema import EMA
-from minildm.fit import FitConfig, build, fit
-from minildm.lock import LOCK
-from minildm.progress import collect, read_history
-from minildm.state import METRICS, checkpoints
+from minildm.engine.ema import EMA
+from minildm.engine.fit import FitConfig, build, fit
+from minildm.engine.lock import LOCK
+from minildm.engine.records import collect, read_history
+from minildm.engine.resume import METRICS, checkpoints
 
 SAMPLES = 24
-IMPORTED = ["minildm.fit", "torch._dynamo"]  # the second: by the first step of an optimiser
+IMPORTED = ["minildm.engine.fit", "torch._dynamo"]  # the second: by the first step of an optimiser
 CONFIG = FitConfig(
     steps=240, batch=8, lr=0.01, warmup=5, device="cpu", log_every=3, save_every=2, seed=3
 )

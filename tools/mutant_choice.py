@@ -26,7 +26,7 @@ FEWEST = 20  # of the sample
 @cache
 def load_mutants() -> dict:
     """{"list: name of the fault": fault}, from the lists in tests/mutants/."""
-    sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
+    sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "chapters"), str(ROOT)]
     package = importlib.import_module("mutants")
     named = {}
     for module in sorted(module.name for module in pkgutil.iter_modules(package.__path__)):
@@ -96,7 +96,7 @@ def touched(key: str, mutant, seen: dict, changed: set[str]) -> bool:
     """Whether ``changed`` names the fault's file or the test that sees it, or none is known yet."""
     if key not in seen:
         return True
-    return not changed.isdisjoint({f"minildm/{mutant.file}", seen[key]["test"].split("::")[0]})
+    return not changed.isdisjoint({mutant.file, seen[key]["test"].split("::")[0]})
 
 
 def sample(keys, number: int) -> list[str]:

@@ -30,7 +30,7 @@ WARM = [
     *("IPython.display", "ipywidgets", "anywidget", "nbformat", "jupytext", "tqdm.auto"),
 ]
 # Modules that a run must not find loaded: the copy has its own.
-OURS = {"minildm", "mutants", *(path.stem for path in (ROOT / "tools").glob("*.py"))}
+OURS = {"minildm", "book", "mutants", *(path.stem for path in (ROOT / "tools").glob("*.py"))}
 FORKS = sys.platform == "linux"
 LIMIT = 900  # seconds; a fault that makes a test run for ever ends here
 
@@ -81,9 +81,10 @@ def in_this_process(folder: Path, tests, first: bool) -> Run:
     import pytest
 
     os.chdir(folder)
-    os.environ.update(PYTHONPATH=str(folder), OMP_NUM_THREADS="1")
-    own = {str(ROOT), str(ROOT / "tests"), str(ROOT / "tools")}
-    sys.path[:] = [str(folder), *(path for path in sys.path if path not in own)]
+    ours = [str(folder), str(folder / "chapters")]
+    os.environ.update(PYTHONPATH=os.pathsep.join(ours), OMP_NUM_THREADS="1")
+    own = {str(ROOT), *(str(ROOT / name) for name in ("chapters", "tests", "tools"))}
+    sys.path[:] = [*ours, *(path for path in sys.path if path not in own)]
     for name in {*sys.modules} - {"__main__"}:
         if name.split(".")[0] in OURS:
             del sys.modules[name]
@@ -164,14 +165,14 @@ def copy_tree(folder: Path) -> None:
             shutil.copytree(source, folder / name, ignore=IGNORED)
         elif source.exists():
             shutil.copy2(source, folder / name)
-    for path in (folder / "minildm").rglob("*.py"):
+    for path in [*(folder / "minildm").rglob("*.py"), *(folder / "chapters").rglob("*.py")]:
         py_compile.compile(path, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
 
 
 @contextlib.contextmanager
 def planted(folder: Path, mutant):
     """The fault in the copy while the context lasts; yields how often its line was there."""
-    path = folder / "minildm" / mutant.file
+    path = folder / mutant.file
     source = path.read_bytes()
     text = source.decode("utf-8").replace("\r\n", "\n")
     try:

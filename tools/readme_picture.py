@@ -10,14 +10,14 @@ import nbformat
 import torch
 from book_rules import BOOK, CHAPTERS
 
-from minildm.captions import captions
+from book.ch05_5_text_to_image.measure_shapes import asked_texts
+from book.pictures import captioned
 from minildm.checkpoint import replace_files
 from minildm.latent import LatentDiffusion
-from minildm.pictures import captioned
 from minildm.samplers import dpmpp_2m
-from minildm.shapes import Pictures, splits
-from minildm.shapes_results import asked_texts
-from minildm.shapes_training import GUIDANCE
+from minildm.shapes.captions import captions
+from minildm.shapes.scenes import Pictures, splits
+from minildm.shapes.training import GUIDANCE
 
 IMAGES = BOOK / "docs" / "images"
 SHOWN = 8

@@ -3,7 +3,7 @@
     python tools/rounding.py              every setting, all tests and notebooks (hours)
     python tools/rounding.py --quick      3 seeds of noise and 3 code paths, what uses torch
     python tools/rounding.py --list       the settings
-    python tools/rounding.py --only noise:1 old --tests tests/test_dit.py --notebooks 05_4
+    python tools/rounding.py --only noise:1 old --tests tests/book/test_dit.py --notebooks 05_4
 
 A setting is a code path of PyTorch and its libraries (this processor plays an older one), a number
 of threads, or noise in the last digits (tools/rounding_noise says which, and how much). `old` is
@@ -54,7 +54,7 @@ QUICK = ("old", "aten:avx2", "threads:4", "noise:1", "noise:2", "noise:3")
 
 # Right on every machine, and yet red under the noise, because of how the noise is made.
 EXACT = {
-    "tests/test_memory.py::test_a_view_keeps_its_whole_storage_once":
+    "tests/book/test_memory.py::test_a_view_keeps_its_whole_storage_once":
         "counts the bytes that a view keeps alive; the noise puts a copy in the view's place",
 }  # fmt: skip
 
@@ -150,7 +150,7 @@ def that_compute() -> list[str]:
     """The test files that use torch: the others compute nothing that could be rounded."""
     tests = ROOT / "tests"
     files = [p for p in sorted(tests.glob("**/test_*.py")) if "browser" not in p.parts]
-    beside = {p: [p] if p.parent == tests else p.parent.glob("*.py") for p in files}
+    beside = {p: p.parent.glob("*.py") if p.parent.name == "equations" else [p] for p in files}
     chosen = [p for p in files if any("torch" in q.read_text("utf-8") for q in beside[p])]
     return [p.relative_to(ROOT).as_posix() for p in chosen]
 

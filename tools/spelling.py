@@ -78,7 +78,7 @@ def texts() -> Iterator[tuple[str, str]]:
                 yield f"{path.name}, {cell.metadata.get('name')}", cell.source
     for name in PAGES:
         yield name, (BOOK / name).read_text(encoding="utf-8")
-    for path in sorted((BOOK / "minildm").rglob("*.py")):
+    for path in sorted(p for f in ("minildm", "chapters/book") for p in (BOOK / f).rglob("*.py")):
         for text in _sentences(path):
             yield str(path.relative_to(BOOK)), text
 

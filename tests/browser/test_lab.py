@@ -14,7 +14,7 @@ from lab import first_page
 ALT = "A straight line rises from 0 to 1."
 SMALL = f"""
 from matplotlib import pyplot as plt
-from minildm.display import show
+from book.display import show
 fig, ax = plt.subplots(figsize=(3, 2))
 ax.plot([0, 1])
 show(fig, alt="{ALT}")

@@ -7,7 +7,8 @@ import nbformat
 from in_browser import open_and_run, wait_for
 
 CELLS = (
-    "from minildm.latent import LatentDiffusion\nfrom minildm.walk_widget import LatentWalk\n"
+    "from minildm.latent import LatentDiffusion\n"
+    "from book.ch02_concepts.walk_widget import LatentWalk\n"
     "model = LatentDiffusion.load('shapes')\nLatentWalk(model)",
     "LatentWalk(model, repair=True)",
 )

@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from registry import Equation
 
+from book.ch01_background.likelihood import log_likelihood, mixture_entropy, mixture_log_density
+from book.ch01_background.models import GAN, VAE
 from minildm.data import mixture, ring
 from minildm.denoise import Denoised
-from minildm.likelihood import log_likelihood, mixture_entropy, mixture_log_density
-from minildm.relatives.models import GAN, VAE
 from minildm.schedule import CosineSchedule
 
 CHAPTER = "01_background"
@@ -80,10 +80,11 @@ def change_of_density() -> None:
 
 EQUATIONS = [
     Equation("1.1", CHAPTER, "the entropy of the data bounds every model",
-             "minildm.likelihood.mixture_entropy", entropy_bound),
-    Equation("1.2", CHAPTER, "the bound of a VAE", "minildm.relatives.models.VAE.bound", vae_bound),
+             "book.ch01_background.likelihood.mixture_entropy", entropy_bound),
+    Equation("1.2", CHAPTER, "the bound of a VAE",
+             "book.ch01_background.models.VAE.bound", vae_bound),
     Equation("1.3", CHAPTER, "the two losses of a GAN",
-             "minildm.relatives.models.GAN.critic_loss", gan_losses),
+             "book.ch01_background.models.GAN.critic_loss", gan_losses),
     Equation("1.4", CHAPTER, "how a flow changes log p",
-             "minildm.likelihood.log_likelihood", change_of_density),
+             "book.ch01_background.likelihood.log_likelihood", change_of_density),
 ]  # fmt: skip

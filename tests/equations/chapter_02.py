@@ -3,7 +3,7 @@
 import torch
 from registry import Equation
 
-from minildm.concepts import scene_pair, walk_stop
+from book.ch02_concepts.walk import scene_pair, walk_stop
 from minildm.latent import LatentDiffusion
 from minildm.noise import keyed_normal
 from minildm.process import diffuse
@@ -45,7 +45,7 @@ def signal_to_noise() -> None:
 
 
 EQUATIONS = [
-    Equation("2.1", CHAPTER, "a straight walk", "minildm.concepts.walk_stop", straight_walk),
+    Equation("2.1", CHAPTER, "a straight walk", "book.ch02_concepts.walk.walk_stop", straight_walk),
     Equation("2.2", CHAPTER, "signal and noise", "minildm.process.diffuse", signal_and_noise),
     Equation(
         "2.3", CHAPTER, "signal-to-noise ratio", "minildm.schedule.DiscreteSchedule",

@@ -7,10 +7,10 @@ from comparing import close, points
 from registry import Equation
 from torch import nn
 
+from book.ch04_3_gaussian.gaussian_case import LinearAutoencoder
 from minildm.autoencoder import Autoencoder, AutoencoderConfig
 from minildm.denoise import network_denoiser
-from minildm.fit import build
-from minildm.gaussian_case import LinearAutoencoder
+from minildm.engine.fit import build
 from minildm.latent import LatentDiffusion
 from minildm.losses import diffusion_loss, kl_loss, reconstruction_loss
 from minildm.predict import EPS, V

@@ -11,8 +11,7 @@ import torch
 from comparing import close, points
 from registry import Equation
 
-from minildm.denoise import gaussian_denoiser, guided, mixture_denoiser
-from minildm.elbo import (
+from book.ch04_2_derivations.elbo import (
     bound,
     entropy,
     epsilon_weight,
@@ -23,7 +22,7 @@ from minildm.elbo import (
     log_density,
     reverse_chain,
 )
-from minildm.gaussian_case import (
+from book.ch04_3_gaussian.gaussian_case import (
     Affine,
     Normal,
     backward,
@@ -33,6 +32,7 @@ from minildm.gaussian_case import (
     propagate,
     standard_normal,
 )
+from minildm.denoise import gaussian_denoiser, guided, mixture_denoiser
 from minildm.losses import diffusion_loss
 from minildm.predict import EPS, V
 from minildm.process import diffuse, diffuse_step, posterior

@@ -10,8 +10,7 @@ import torch
 from comparing import close
 from registry import Equation
 
-from minildm.denoise import gaussian_denoiser
-from minildm.gaussian_case import (
+from book.ch04_3_gaussian.gaussian_case import (
     LinearAutoencoder,
     Normal,
     backward,
@@ -25,6 +24,7 @@ from minildm.gaussian_case import (
     standard_normal,
     wasserstein2,
 )
+from minildm.denoise import gaussian_denoiser
 from minildm.process import diffuse, diffuse_step, posterior
 from minildm.samplers import ddim, ddpm, dpmpp_2m
 from minildm.schedule import CosineSchedule, DiscreteSchedule, linear_betas, ramp_betas

@@ -5,7 +5,7 @@ import math
 import torch
 from registry import Equation
 
-from minildm.explorer import Settings, gauges, make_schedule
+from book.ch04_4_schedule_lab.explorer import Settings, gauges, make_schedule
 from minildm.schedule import DiscreteSchedule
 
 CHAPTER = "04_4_schedule_lab"
@@ -32,6 +32,7 @@ def betas_from_signal() -> None:
 
 
 EQUATIONS = [
-    Equation("4.4.1", CHAPTER, "the three gauges", "minildm.explorer.gauges", three_gauges),
+    Equation("4.4.1", CHAPTER, "the three gauges",
+             "book.ch04_4_schedule_lab.explorer.gauges", three_gauges),
     Equation("4.4.2", CHAPTER, "betas from a signal", "cell straight-snr", betas_from_signal),
 ]

@@ -5,7 +5,7 @@ import math
 import torch
 from registry import Equation
 
-from minildm.ablations.autoencoder_lab import lost_detail
+from book.ablations.autoencoder_lab import lost_detail
 from minildm.losses import absolute_loss, reconstruction_loss
 from minildm.process import diffuse
 from minildm.schedule import DiscreteSchedule, cosine_betas
@@ -78,7 +78,7 @@ EQUATIONS = [
     ),
     Equation(
         "5.1.3", CHAPTER, "detail lost, by spatial frequency",
-        "minildm.ablations.autoencoder_lab.lost_detail", lost_by_band,
+        "book.ablations.autoencoder_lab.lost_detail", lost_by_band,
     ),
     Equation(
         "5.1.4", CHAPTER, "a scale multiplies the SNR by its square",

@@ -8,7 +8,7 @@ from comparing import close, points
 from registry import Equation
 from torch import nn
 
-from minildm.cost import flops
+from book.ch05_2_unet.cost import flops
 from minildm.layers import GROUPS, Attention, ResidualBlock, time_embedding
 
 CHAPTER = "05_2_unet"
@@ -105,6 +105,7 @@ EQUATIONS = [
     ),
     Equation("5.2.4", CHAPTER, "attention", "minildm.layers.Attention", attention),
     Equation(
-        "5.2.5", CHAPTER, "what self-attention costs", "minildm.cost.flops", cost_of_attention
+        "5.2.5", CHAPTER, "what self-attention costs",
+        "book.ch05_2_unet.cost.flops", cost_of_attention
     ),
 ]  # fmt: skip

@@ -4,9 +4,9 @@ import torch
 from registry import Equation
 from torch import nn
 
+from book.ch05_3_training.diagnosis import linear_denoiser, loss_by_time
 from minildm.denoise import network_denoiser
-from minildm.diagnosis import linear_denoiser, loss_by_time
-from minildm.ema import EMA
+from minildm.engine.ema import EMA
 from minildm.losses import min_snr_weight
 from minildm.predict import EPS, Z0, V
 from minildm.schedule import DiscreteSchedule, cosine_betas
@@ -84,10 +84,11 @@ def average_unrolled() -> None:
 
 
 EQUATIONS = [
-    Equation("5.3.1", CHAPTER, "the first loss", "minildm.diagnosis.loss_by_time", power_of_v),
+    Equation("5.3.1", CHAPTER, "the first loss",
+             "book.ch05_3_training.diagnosis.loss_by_time", power_of_v),
     Equation(
         "5.3.2", CHAPTER, "the error of the best average",
-        "minildm.diagnosis.linear_denoiser", error_of_the_best_average,
+        "book.ch05_3_training.diagnosis.linear_denoiser", error_of_the_best_average,
     ),
     Equation(
         "5.3.3", CHAPTER, "one error in three targets",
@@ -96,5 +97,5 @@ EQUATIONS = [
     Equation(
         "5.3.4", CHAPTER, "min-SNR weights for v", "minildm.losses.min_snr_weight", min_snr_for_v
     ),
-    Equation("5.3.5", CHAPTER, "the running average", "minildm.ema.EMA", average_unrolled),
+    Equation("5.3.5", CHAPTER, "the running average", "minildm.engine.ema.EMA", average_unrolled),
 ]  # fmt: skip

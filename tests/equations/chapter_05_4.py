@@ -4,7 +4,7 @@ import torch
 from comparing import close, points
 from registry import Equation
 
-from minildm.known_answer import THREE, even_normal, exact_end
+from book.ch05_4_sampling.line_data import THREE, even_normal, exact_end
 from minildm.samplers import ddim, ddpm, dpmpp_2m, heun, sample
 from minildm.schedule import CosineSchedule, DiscreteSchedule, cosine_betas
 
@@ -87,7 +87,7 @@ EQUATIONS = [
         "5.4.5",
         CHAPTER,
         "where a point of a line ends",
-        "minildm.known_answer.exact_end",
+        "book.ch05_4_sampling.line_data.exact_end",
         known_end,
     ),
 ]

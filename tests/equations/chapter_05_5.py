@@ -5,7 +5,7 @@ import math
 import torch
 from registry import Equation
 
-from minildm.contrastive import contrastive_loss
+from book.ch05_5_text_to_image.contrastive import contrastive_loss
 from minildm.denoise import Denoised, guided
 from minildm.layers import Attention
 
@@ -67,6 +67,7 @@ EQUATIONS = [
     Equation("5.5.2", CHAPTER, "guidance", "minildm.denoise.guided", guidance),
     Equation("5.5.3", CHAPTER, "a negative prompt", "minildm.denoise.guided", negative_prompt),
     Equation(
-        "5.5.4", CHAPTER, "the contrastive loss", "minildm.contrastive.contrastive_loss", matching
+        "5.5.4", CHAPTER, "the contrastive loss",
+        "book.ch05_5_text_to_image.contrastive.contrastive_loss", matching
     ),
 ]  # fmt: skip

@@ -7,10 +7,10 @@ from registry import Equation
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from minildm.batches import Batch, FitConfig
-from minildm.cost import flops, parameters
-from minildm.fit import build, fit
-from minildm.memory import estimate
+from book.ch05_2_unet.cost import flops, parameters
+from book.ch05_6_gpu.memory import estimate
+from minildm.engine.batches import Batch, FitConfig
+from minildm.engine.fit import build, fit
 from minildm.schedule import DiscreteSchedule, cosine_betas
 from minildm.train import DenoiserTraining, denoiser_loss
 from minildm.unet import UNet, UNetConfig
@@ -90,11 +90,12 @@ EQUATIONS = [
     Equation("5.6.1", CHAPTER, "the error of rounding", "cell rounding", rounding),
     Equation("5.6.2", CHAPTER, "a scaled gradient in float16", "cell loss-scaling", loss_scaling),
     Equation(
-        "5.6.3", CHAPTER, "the gradient of a batch in parts", "minildm.fit.fit",
+        "5.6.3", CHAPTER, "the gradient of a batch in parts", "minildm.engine.fit.fit",
         accumulated_gradient,
     ),
-    Equation("5.6.4", CHAPTER, "memory of a training", "minildm.memory.estimate", memory),
+    Equation("5.6.4", CHAPTER, "memory of a training", "book.ch05_6_gpu.memory.estimate", memory),
     Equation(
-        "5.6.5", CHAPTER, "operations of a training", "minildm.cost.flops", training_operations
+        "5.6.5", CHAPTER, "operations of a training",
+        "book.ch05_2_unet.cost.flops", training_operations
     ),
 ]  # fmt: skip

@@ -6,9 +6,9 @@ import torch
 from comparing import close, points
 from registry import Equation
 
-from minildm import editing
+from book.ch06_applications import editing
 from minildm.autoencoder import Autoencoder, AutoencoderConfig
-from minildm.fit import build
+from minildm.engine.fit import build
 from minildm.latent import REPLACE, LatentDiffusion
 from minildm.noise import keyed_normal
 from minildm.samplers import ddim
@@ -121,8 +121,9 @@ EQUATIONS = [
     ),
     Equation(
         "6.3", CHAPTER, "length of the straight line between two noises",
-        "minildm.editing.straight", length_of_the_line,
+        "book.ch06_applications.editing.straight", length_of_the_line,
     ),
-    Equation("6.4", CHAPTER, "the arc between two noises", "minildm.editing.arc", arc_between),
-    Equation("6.5", CHAPTER, "the walk upwards", "minildm.editing.invert", upwards),
+    Equation("6.4", CHAPTER, "the arc between two noises",
+             "book.ch06_applications.editing.arc", arc_between),
+    Equation("6.5", CHAPTER, "the walk upwards", "book.ch06_applications.editing.invert", upwards),
 ]  # fmt: skip

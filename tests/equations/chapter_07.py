@@ -4,8 +4,8 @@ import torch
 from comparing import close, points
 from registry import Equation
 
-from minildm import rosetta
-from minildm.compare_diffusers import heun_over_sigma
+from book.ch07_tools import rosetta
+from book.ch07_tools.beside_diffusers import heun_over_sigma
 from minildm.denoise import gaussian_denoiser
 from minildm.process import diffuse
 from minildm.samplers import ddim, heun
@@ -65,11 +65,12 @@ def shift() -> None:
 
 
 EQUATIONS = [
-    Equation("7.1", CHAPTER, "the latent over sigma", "minildm.rosetta.rescaled", over_sigma),
+    Equation("7.1", CHAPTER, "the latent over sigma",
+             "book.ch07_tools.rosetta.rescaled", over_sigma),
     Equation("7.2", CHAPTER, "Euler over sigma is ddim", "minildm.samplers.ddim", euler_is_ddim),
     Equation(
-        "7.3", CHAPTER, "two rules called Heun", "minildm.compare_diffusers.heun_over_sigma",
+        "7.3", CHAPTER, "two rules called Heun", "book.ch07_tools.beside_diffusers.heun_over_sigma",
         two_heuns,
     ),
-    Equation("7.4", CHAPTER, "a shift multiplies sigma", "minildm.rosetta.shifted", shift),
+    Equation("7.4", CHAPTER, "a shift multiplies sigma", "book.ch07_tools.rosetta.shifted", shift),
 ]  # fmt: skip

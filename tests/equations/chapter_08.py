@@ -7,16 +7,16 @@ from comparing import close, points
 from registry import Equation
 from torch import nn
 
+from book.ch04_3_gaussian.gaussian_case import propagate, standard_normal
+from book.ch05_4_sampling.line_data import THREE
+from book.ch08_outlook.closed_forms import flow_time, implied_weight, start_mismatch
+from book.ch08_outlook.distillation import halving, one_step_target
+from book.ch08_outlook.dit import DiTBlock
+from book.ch08_outlook.scaling import Phase, device_hours, training_flops
 from minildm.denoise import gaussian_denoiser
-from minildm.distillation import halving, one_step_target
-from minildm.dit import DiTBlock
-from minildm.gaussian_case import propagate, standard_normal
-from minildm.known_answer import THREE
-from minildm.outlook import flow_time, implied_weight, start_mismatch
 from minildm.predict import EPS, FLOW, V
 from minildm.process import diffuse
 from minildm.samplers import ddim, heun, sample
-from minildm.scaling import Phase, device_hours, training_flops
 from minildm.schedule import (
     CosineSchedule,
     DiscreteSchedule,
@@ -141,15 +141,18 @@ def cost_of_a_training() -> None:
 
 
 EQUATIONS = [
-    Equation("8.1", CHAPTER, "a start from pure noise", "minildm.outlook.start_mismatch",
+    Equation("8.1", CHAPTER, "a start from pure noise",
+             "book.ch08_outlook.closed_forms.start_mismatch",
              start_from_pure_noise),
-    Equation("8.2", CHAPTER, "flow matching is a schedule", "minildm.outlook.flow_time",
+    Equation("8.2", CHAPTER, "flow matching is a schedule",
+             "book.ch08_outlook.closed_forms.flow_time",
              flow_is_a_schedule),
-    Equation("8.3", CHAPTER, "where a loss is spent", "minildm.outlook.implied_weight",
+    Equation("8.3", CHAPTER, "where a loss is spent",
+             "book.ch08_outlook.closed_forms.implied_weight",
              weights_on_one_axis),
-    Equation("8.4", CHAPTER, "a gated block", "minildm.dit.DiTBlock", gated_branches),
-    Equation("8.5", CHAPTER, "two steps in one", "minildm.distillation.one_step_target",
+    Equation("8.4", CHAPTER, "a gated block", "book.ch08_outlook.dit.DiTBlock", gated_branches),
+    Equation("8.5", CHAPTER, "two steps in one", "book.ch08_outlook.distillation.one_step_target",
              two_steps_in_one),
-    Equation("8.6", CHAPTER, "what a training costs", "minildm.scaling.training_flops",
+    Equation("8.6", CHAPTER, "what a training costs", "book.ch08_outlook.scaling.training_flops",
              cost_of_a_training),
 ]  # fmt: skip

@@ -34,13 +34,13 @@ ERRATA = [
         "β_T = 1: the update divides by zero, ε-prediction carries no z_0; and most steps do "
         "nothing, because the signal is gone after a third of them.",
         (("04_3", "signal-left"), ("04_3", "article-step"), ("04_3", "singular-solve")),
-        ("4.3.6", "tests/test_gaussian_case.py::test_errata_numbers"),
+        ("4.3.6", "tests/book/test_gaussian_case.py::test_errata_numbers"),
     ),
     Erratum(
         3, "4.3", "β_t is the Gaussian noise that is added.",
         "It is its variance; the noise is multiplied by √β_t.",
         (("04_3", "variance-or-std"),),
-        ("4.1.6", "tests/test_process.py::test_markov_step_is_ddpm_equation_2"),
+        ("4.1.6", "tests/library/test_process.py::test_markov_step_is_ddpm_equation_2"),
     ),
     Erratum(
         4, "3.2, 4.1", "The network predicts the current step's noise, which is subtracted.",
@@ -48,14 +48,14 @@ ERRATA = [
         "is stretched by 1/√α_t.",
         (("03", "subtract"), ("04_1", "one-step"), ("04_1", "three-updates"),
          ("04_3", "subtract-all")),
-        ("4.1.9", "tests/test_samplers.py::test_ddpm_is_the_formula_of_the_article"),
+        ("4.1.9", "tests/library/test_samplers.py::test_ddpm_is_the_formula_of_the_article"),
     ),
     Erratum(
         5, "4.1", "Sampling starts from p(z_T) = N(0, I).",
         "That is right only if ᾱ_T ≈ 0. 1,000-step betas with T = 100 leave 60 % of the amplitude.",
         (("04_1", "the-start"), ("04_3", "short-samples"), ("04_4", "short-schedule")),
         ("4.3.15", "4.3.16",
-         "tests/test_schedule.py::test_too_few_steps_warn_with_the_number_and_the_remedy"),
+         "tests/library/test_schedule.py::test_too_few_steps_warn_with_the_number_and_the_remedy"),
     ),
     Erratum(
         6, "4.1", "The autoencoder minimises the reconstruction error.",
@@ -70,15 +70,15 @@ ERRATA = [
         "That suits conditions that are aligned with the image. A text is read by cross-attention. "
         "Both are built, and compared by training.",
         (("05_5", "word-maps"), ("05_5", "conditioning")),
-        ("5.5.1", "tests/test_text.py::test_the_order_of_the_words_matters",
-         "tests/test_text.py::test_each_image_reads_its_own_text"),
+        ("5.5.1", "tests/library/test_text.py::test_the_order_of_the_words_matters",
+         "tests/library/test_text.py::test_each_image_reads_its_own_text"),
     ),
     Erratum(
         8, "2, 4.1", "Each latent corresponds to an image; h < H and w < W make it small.",
         "Random latents decode to no image; what counts is c h w < C H W.",
         (("02", "four-kinds-counted"), ("03", "judge"), ("04_1", "random-latents"),
          ("04_1", "compression")),
-        ("4.1.2", "tests/test_judge.py::test_blanks_and_smooth_blobs_are_refused"),
+        ("4.1.2", "tests/library/test_judge.py::test_blanks_and_smooth_blobs_are_refused"),
     ),
     Erratum(
         9, "4.1", "L_diffuse is the training objective.",
@@ -91,14 +91,14 @@ ERRATA = [
         10, "3.2", "The flow chart starts generation from an encoded image.",
         "Generation starts from noise; the encoder serves training and editing.",
         (("03", "flow-chart"),),
-        ("tests/test_text_to_image.py::"
+        ("tests/library/test_text_to_image.py::"
          "test_text_to_image_is_the_guided_sampler_on_the_encoded_words",),
     ),
     Erratum(
         11, "4.1", "β_t must increase.",
         "It need not: only the product of the α_t counts.",
         (("04_3", "three-orders"),),
-        ("tests/test_gaussian_case.py::"
+        ("tests/book/test_gaussian_case.py::"
          "test_order_of_the_betas_does_not_matter_to_the_true_reverse",),
     ),
     Erratum(
@@ -106,6 +106,6 @@ ERRATA = [
         "There is no autoencoder in it. The book adds a linear one, and stays exact.",
         (("04_3", "linear-autoencoder"), ("04_3", "closed-form-ldm")),
         ("4.3.17", "4.3.18",
-         "tests/test_gaussian_case.py::test_a_latent_diffusion_model_in_closed_form"),
+         "tests/book/test_gaussian_case.py::test_a_latent_diffusion_model_in_closed_form"),
     ),
 ]  # fmt: skip

@@ -30,7 +30,7 @@ def test_function_exists_in_the_package_or_the_cell_in_the_chapter(equation):
     if equation.function.startswith("cell "):
         assert equation.function.removeprefix("cell ") in cells(equation.chapter)
     else:
-        assert equation.function.startswith("minildm.")
+        assert equation.function.startswith(("minildm.", "book."))
         assert callable(resolve(equation.function))
 
 

@@ -22,12 +22,12 @@ def test_its_cells_and_its_checks_exist(erratum):
 
 def test_what_is_not_there_is_named():
     shown = [("03", "flow-chart"), ("03", "no-such-cell"), ("99", "flow-chart")]
-    checks = ["3.1", "99.9", "tests/test_process.py::test_nothing"]
+    checks = ["3.1", "99.9", "tests/library/test_process.py::test_nothing"]
     assert nowhere(shown, checks) == [
         "no cell no-such-cell in 03",
         "no cell flow-chart in 99",
         "equation (99.9) is not registered",
-        "no test tests/test_process.py::test_nothing",
+        "no test tests/library/test_process.py::test_nothing",
     ]
 
 

@@ -2,78 +2,78 @@
 
 from mutants import Mutant
 
-ABLATIONS = "tests/test_ablations.py"
-CONTRASTIVE = "tests/test_contrastive.py"
-GUIDANCE = "tests/test_guidance_results.py"
-LOSSES = "tests/test_losses.py"
+ABLATIONS = "tests/book/test_ablations.py"
+CONTRASTIVE = "tests/book/test_contrastive.py"
+GUIDANCE = "tests/book/test_guidance_results.py"
+LOSSES = "tests/library/test_losses.py"
 
 MUTANTS = [
     Mutant(
-        0, 'runs of another process are lost', 'ablations/__init__.py',
+        0, 'runs of another process are lost', 'chapters/book/ablations/engine.py',
         '        done = _fitting(name, plan, found)\n',
         '        done = _fitting(name, plan, None)\n', (ABLATIONS,),
     ),
     Mutant(
-        0, 'old results count for new settings', 'ablations/__init__.py',
+        0, 'old results count for new settings', 'chapters/book/ablations/engine.py',
         'same = found.get("base") == base and old.get("changes") == list(changes)',
         'same = found.get("base") == base and bool(old)', (ABLATIONS,),
     ),
     Mutant(
-        0, 'old results count for other models', 'ablations/__init__.py',
+        0, 'old results count for other models', 'chapters/book/ablations/engine.py',
         'same = same and models == models_digest()', 'same = bool(same)', (ABLATIONS,),
     ),
     Mutant(
-        0, 'a finished run is run again', 'ablations/__init__.py',
+        0, 'a finished run is run again', 'chapters/book/ablations/engine.py',
         'if any(run["seed"] == seed for run in done["variants"][variant]["runs"]):',
         'if False:', (ABLATIONS,),
     ),
     Mutant(
-        0, 'waiting counts as CPU time', 'ablations/__init__.py',
+        0, 'waiting counts as CPU time', 'chapters/book/ablations/engine.py',
         'from time import process_time',
         'from time import perf_counter as process_time', (ABLATIONS,),
     ),
     Mutant(
-        0, 'the skips are kept, what comes from below is lost', 'ablations/surgery.py',
+        0, 'the skips are kept, what comes from below is lost', 'chapters/book/ablations/surgery.py',
         'return torch.cat([h, torch.zeros_like(skip)], dim=1), *others',
         'return torch.cat([torch.zeros_like(h), skip], dim=1), *others', (ABLATIONS,),
     ),
     Mutant(
-        0, 'a network without time hears it', 'ablations/surgery.py',
+        0, 'a network without time hears it', 'chapters/book/ablations/surgery.py',
         'zero[:, :half] = 1\n    return (zero,)',
         'zero[:, :half] = 1\n    return (embedding,)', (ABLATIONS,),
     ),
     Mutant(
-        0, 'without self-attention the words go too', 'ablations/surgery.py',
+        0, 'without self-attention the words go too', 'chapters/book/ablations/surgery.py',
         'part.attend = None',
         'part.attend = part.read = None', (ABLATIONS,),
     ),
     Mutant(
-        0, 'a frozen text encoder learns', 'ablations/shapes_lab.py',
+        0, 'a frozen text encoder learns', 'chapters/book/ablations/shapes_lab.py',
         'net.text.requires_grad_(False)',
         'net.text.requires_grad_(True)', (ABLATIONS,),
     ),
     Mutant(
-        0, 'captions are matched in one direction', 'contrastive.py',
+        0, 'captions are matched in one direction', 'chapters/book/ch05_5_text_to_image/contrastive.py',
         'F.cross_entropy(similarity.T, right, reduction="none")',
         'F.cross_entropy(similarity, right, reduction="none")', (CONTRASTIVE,),
     ),
     Mutant(
-        0, 'an exchange leaves the second object alone', 'contrastive.py',
+        0, 'an exchange leaves the second object alone', 'chapters/book/ch05_5_text_to_image/contrastive.py',
         'other[:, a], other[:, b] = rows[:, b], rows[:, a]',
         'other[:, a] = rows[:, b]', (CONTRASTIVE,),
     ),
     Mutant(
-        0, 'variety counts a picture against itself', 'guidance_results.py',
+        0, 'variety counts a picture against itself', 'chapters/book/ch05_5_text_to_image/measure_guidance.py',
         '(drawn * (drawn - 1))',
         '(drawn * drawn)', (GUIDANCE,),
     ),
     Mutant(
-        0, 'the absolute error is squared', 'losses.py',
+        0, 'the absolute error is squared', 'minildm/losses.py',
         'return _per_sample((x_hat - x).abs())',
         'return _per_sample((x_hat - x).square())', (LOSSES,),
     ),
     Mutant(
-        0, 'features are not measured in their own units', 'losses.py',
+        0, 'features are not measured in their own units', 'minildm/losses.py',
         'difference = (seen_hat - seen) / std.to(seen)',
         'difference = seen_hat - seen', (LOSSES,),
     ),

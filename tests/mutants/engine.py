@@ -2,417 +2,417 @@
 
 from mutants import Mutant
 
-AUTOENCODER = "tests/test_autoencoder.py"
-CHECKPOINT = "tests/test_checkpoint.py"
-DATA = "tests/test_training_data.py"
-GPU = "tests/test_gpu.py"
-RESUME = "tests/test_resume.py"
-SETTINGS = "tests/test_settings.py"
-STOPPING = "tests/test_stopping.py"
-TRAIN = "tests/test_train.py"
-TWO = "tests/test_two_processes.py"
+AUTOENCODER = "tests/library/test_autoencoder.py"
+CHECKPOINT = "tests/library/test_checkpoint.py"
+DATA = "tests/library/test_training_data.py"
+GPU = "tests/library/test_gpu.py"
+RESUME = "tests/library/test_resume.py"
+SETTINGS = "tests/library/test_settings.py"
+STOPPING = "tests/library/test_stopping.py"
+TRAIN = "tests/library/test_train.py"
+TWO = "tests/library/test_two_processes.py"
 
 MUTANTS = [
     # --- 24: raw weights, or the swap not undone ---------------------------------------------------
     Mutant(
-        24, 'raw weights returned', 'train.py',
+        24, 'raw weights returned', 'minildm/train.py',
         'return Trained(ema.net, collect(',
         'return Trained(net.eval(), collect(', (TRAIN, AUTOENCODER,),
     ),
     Mutant(
-        24, 'raw weights shown while training', 'fit.py',
+        24, 'raw weights shown while training', 'minildm/engine/fit.py',
         'net = self.net if self.ema is None else self.ema.net',
         'net = self.net', (TRAIN, RESUME,),
     ),
     Mutant(
-        24, 'evaluation mode not undone after looking', 'fit.py',
+        24, 'evaluation mode not undone after looking', 'minildm/engine/fit.py',
         '        self.net.train()\n        self.accelerator.wait',
         '        self.accelerator.wait', (TRAIN, RESUME,),
     ),
     # --- 26: 0-based t ----------------------------------------------------------------------------
     Mutant(
-        26, '0-based t given to the network in training only', 'train.py',
+        26, '0-based t given to the network in training only', 'minildm/train.py',
         'model(z_t, t, c, batch.uniform(DROP) < config.drop)',
         'model(z_t, t - 1, c, batch.uniform(DROP) < config.drop)', (TRAIN,),
     ),
     Mutant(
-        26, 't drawn from 0..T-1 in training only', 'train.py',
+        26, 't drawn from 0..T-1 in training only', 'minildm/train.py',
         't = random_times(schedule, batch.uniform(TIME))',
         't = random_times(schedule, batch.uniform(TIME)) - 1', (TRAIN,),
     ),
     # --- 28: resume that forgets ------------------------------------------------------------------
     Mutant(
-        28, 'resume without the random numbers', 'fit.py',
+        28, 'resume without the random numbers', 'minildm/engine/fit.py',
         '        self.randomness.continue_from(info["randomness"][self.rank])\n',
         '', (RESUME,),
     ),
     Mutant(
-        28, 'all processes go on with the random numbers of the first', 'fit.py',
+        28, 'all processes go on with the random numbers of the first', 'minildm/engine/fit.py',
         'info["randomness"][self.rank]',
         'info["randomness"][0]', (TWO,),
     ),
     Mutant(
-        28, 'resume without torch random numbers', 'randomness.py',
+        28, 'resume without torch random numbers', 'minildm/engine/randomness.py',
         '            "torch": _from_text(state["torch"]),',
         '            "torch": self._own["torch"],', (RESUME,),
     ),
     Mutant(
-        28, 'resume without Python random numbers', 'randomness.py',
+        28, 'resume without Python random numbers', 'minildm/engine/randomness.py',
         '            "python": (version, tuple(numbers), spare),',
         '            "python": self._own["python"],', (RESUME,),
     ),
     Mutant(
-        28, 'resume without NumPy random numbers', 'randomness.py',
+        28, 'resume without NumPy random numbers', 'minildm/engine/randomness.py',
         '            "numpy": tuple(state["numpy"]),',
         '            "numpy": self._own["numpy"],', (RESUME,),
     ),
     Mutant(
-        28, 'resume without the data position', 'fit.py',
+        28, 'resume without the data position', 'minildm/engine/fit.py',
         'indices = batch_indices(self.n, self.config.batch, self.step, self.config.seed)',
         'self.drawn = getattr(self, "drawn", -1) + 1; indices = batch_indices(self.n, self.config.batch, self.drawn, self.config.seed)', (RESUME,),
     ),
     Mutant(
-        28, 'resume without the optimiser', 'fit.py',
+        28, 'resume without the optimiser', 'minildm/engine/fit.py',
         '        restore_optimizer(self.optimizer, _under("optimizer.", tensors))\n',
         '', (RESUME,),
     ),
     Mutant(
-        28, 'resume without the count of the optimiser', 'optimizers.py',
+        28, 'resume without the count of the optimiser', 'minildm/engine/optimizers.py',
         'state.setdefault(int(index), {})[kind] = value',
         'state.setdefault(int(index), {})[kind] = torch.ones_like(value) if kind == "step" else value', (RESUME,),
     ),
     Mutant(
-        28, 'resume without the average', 'fit.py',
+        28, 'resume without the average', 'minildm/engine/fit.py',
         'load_weights(self.ema.net, _under("ema.", tensors), place)',
         'load_weights(self.ema.net, _under("net.", tensors), place)', (RESUME,),
     ),
     Mutant(
-        28, 'resume without the count of the average', 'fit.py',
+        28, 'resume without the count of the average', 'minildm/engine/fit.py',
         '            self.ema.updates = info["ema_updates"]\n',
         '', (RESUME,),
     ),
     Mutant(
-        28, 'resume with the step before', 'fit.py',
+        28, 'resume with the step before', 'minildm/engine/fit.py',
         'self.step, self.seconds, self.logged = info["step"],',
         'self.step, self.seconds, self.logged = info["step"] - 1,', (RESUME,),
     ),
     Mutant(
-        28, 'resume without the open record', 'fit.py',
+        28, 'resume without the open record', 'minildm/engine/fit.py',
         '                getattr(self.log, name).append(values)',
         '                pass', (RESUME,),
     ),
     Mutant(
-        28, 'resume with lines twice in the metrics', 'state.py',
+        28, 'resume with lines twice in the metrics', 'minildm/engine/resume.py',
         'history = read_history(metrics, step) if',
         'history = read_history(metrics) if', (RESUME,),
     ),
     Mutant(
-        28, 'the random numbers of the caller are those of the training', 'randomness.py',
+        28, 'the random numbers of the caller are those of the training', 'minildm/engine/randomness.py',
         '        self._caller = self._now()\n        self._set(self._own)',
         '        self._caller = self._now()', (RESUME, TRAIN),
     ),
     Mutant(
-        28, 'the training changes the random numbers of its caller', 'randomness.py',
+        28, 'the training changes the random numbers of its caller', 'minildm/engine/randomness.py',
         '        self._own = self._now()\n        self._set(self._caller)',
         '        self._own = self._now()', (RESUME, TRAIN),
     ),
     # --- writing ----------------------------------------------------------------------------------
     Mutant(
-        0, 'a checkpoint is written under its own name', 'state.py',
+        0, 'a checkpoint is written under its own name', 'minildm/engine/resume.py',
         'part = place.with_name(place.name + ".part")', 'part = place', (RESUME,),
     ),
     Mutant(
-        0, 'a file is written in its place', 'checkpoint.py',
+        0, 'a file is written in its place', 'minildm/checkpoint.py',
         'with open(folder / _beside(name), "xb") as file:',
         'with open(folder / name, "wb") as file:', (CHECKPOINT,),
     ),
     Mutant(
-        0, 'the checkpoint before is removed first', 'state.py',
+        0, 'the checkpoint before is removed first', 'minildm/engine/resume.py',
         '            save_checkpoint(part, tensors, {**info,',
         '            [remove(old) for old in checkpoints(self.folder)]\n            save_checkpoint(part, tensors, {**info,', (RESUME,),
     ),
     Mutant(
-        0, 'one checkpoint is kept only', 'state.py',
+        0, 'one checkpoint is kept only', 'minildm/engine/resume.py',
         'KEPT = 2', 'KEPT = 1', (RESUME,),
     ),
     Mutant(
-        0, 'checkpoints are never removed', 'state.py',
+        0, 'checkpoints are never removed', 'minildm/engine/resume.py',
         'KEPT = 2', 'KEPT = 10**6', (RESUME,),
     ),
     Mutant(
-        0, 'an old checkpoint is removed under its name', 'state.py',
+        0, 'an old checkpoint is removed under its name', 'minildm/engine/resume.py',
         'remove(old.rename(part))', 'remove(old)', (RESUME,),
     ),
     # --- reading ----------------------------------------------------------------------------------
     Mutant(
-        0, 'weights are not checked', 'checkpoint.py',
+        0, 'weights are not checked', 'minildm/checkpoint.py',
         'if hashlib.sha256(data).hexdigest() != config.pop("sha256"):',
         'if not config.pop("sha256"):', (RESUME,),
     ),
     Mutant(
-        0, 'a config is not checked', 'checkpoint.py',
+        0, 'a config is not checked', 'minildm/checkpoint.py',
         'if digest is not None and digest != _digest(config):',
         'if False:', (CHECKPOINT,),
     ),
     Mutant(
-        0, 'NaN is read', 'checkpoint.py',
+        0, 'NaN is read', 'minildm/checkpoint.py',
         '    check_finite(tensors, folder / WEIGHTS)\n', '', (CHECKPOINT,),
     ),
     Mutant(
-        0, 'NaN is written', 'checkpoint.py',
+        0, 'NaN is written', 'minildm/checkpoint.py',
         '    check_finite(tensors, folder)\n', '', (CHECKPOINT,),
     ),
     Mutant(
-        0, 'a crash between two moves loses the model', 'checkpoint.py',
+        0, 'a crash between two moves loses the model', 'minildm/checkpoint.py',
         'if config["sha256"] == digest:', 'if False:', (CHECKPOINT,),
     ),
     Mutant(
-        0, 'any checkpoint is taken for a training', 'state.py',
+        0, 'any checkpoint is taken for a training', 'minildm/engine/resume.py',
         'if digest is None or form != FORMAT or info.get("step") != _step(place):',
         'if False:', (RESUME,),
     ),
     Mutant(
-        0, 'damaged checkpoints are passed over in silence', 'state.py',
+        0, 'damaged checkpoints are passed over in silence', 'minildm/engine/resume.py',
         'if resume != LAST_GOOD:', 'if resume is None:', (RESUME,),
     ),
     Mutant(
-        0, 'refused checkpoints are deleted', 'state.py',
+        0, 'refused checkpoints are deleted', 'minildm/engine/resume.py',
         'place.rename(_unused(place.with_name(place.name + ".refused")))',
         'shutil.rmtree(place)', (RESUME,),
     ),
     Mutant(
-        0, 'other settings are not noticed', 'state.py',
+        0, 'other settings are not noticed', 'minildm/engine/resume.py',
         'if other_data(then.get(name), now.get(name))', 'if False', (RESUME, TRAIN),
     ),
     Mutant(
-        0, 'a training is overwritten', 'state.py',
+        0, 'a training is overwritten', 'minildm/engine/resume.py',
         '        if not resume:\n            must_be_new(self.folder)\n', '', (RESUME,),
     ),
     Mutant(
-        0, 'a cut line of the metrics stops the training', 'progress.py',
+        0, 'a cut line of the metrics stops the training', 'minildm/engine/records.py',
         'if not line.endswith("\\n"):', 'if False:', (RESUME,),
     ),
     Mutant(
-        0, 'latents of other weights are used', 'train.py',
+        0, 'latents of other weights are used', 'minildm/train.py',
         'then["weights"] == made_from["weights"]', 'then', (DATA,),
     ),
     # --- accumulation, several processes ----------------------------------------------------------
     Mutant(
-        0, 'accumulation without dividing', 'fit.py',
+        0, 'accumulation without dividing', 'minildm/engine/fit.py',
         'losses.sum() / (self.config.batch / self.world)', 'losses.mean()', (TRAIN,),
     ),
     Mutant(
-        0, 'parts weigh the same whatever their size', 'fit.py',
+        0, 'parts weigh the same whatever their size', 'minildm/engine/fit.py',
         'losses.sum() / (self.config.batch / self.world)', 'losses.mean() / self.config.accumulate', (TRAIN,),
     ),
     Mutant(
-        0, 'gradient of a share of the batch too small', 'fit.py',
+        0, 'gradient of a share of the batch too small', 'minildm/engine/fit.py',
         'losses.sum() / (self.config.batch / self.world)', 'losses.sum() / self.config.batch', (TWO,),
     ),
     Mutant(
-        0, 'processes weigh the same whatever their share', 'fit.py',
+        0, 'processes weigh the same whatever their share', 'minildm/engine/fit.py',
         'losses.sum() / (self.config.batch / self.world)',
         'losses.sum() / len(batch_indices(self.n, self.config.batch, self.step, self.config.seed)[self.rank :: self.world])', (TWO,),
     ),
     Mutant(
-        0, 'all processes learn from the same samples', 'fit.py',
+        0, 'all processes learn from the same samples', 'minildm/engine/fit.py',
         'mine = indices[self.rank :: self.world]', 'mine = indices[0 :: self.world]', (TWO,),
     ),
     Mutant(
-        0, 'every process learns from the whole batch', 'fit.py',
+        0, 'every process learns from the whole batch', 'minildm/engine/fit.py',
         'mine = indices[self.rank :: self.world]', 'mine = indices', (TWO,),
     ),
     Mutant(
-        0, 'only the first part is exchanged', 'fit.py',
+        0, 'only the first part is exchanged', 'minildm/engine/fit.py',
         '            self._backward(last)\n        norm',
         '            with self.accelerator.no_sync(self.model):\n                self._backward(last)\n        norm', (TWO,),
     ),
     Mutant(
-        0, 'the log is that of one process', 'fit.py',
+        0, 'the log is that of one process', 'minildm/engine/fit.py',
         'return gather_object(mine) if self.world > 1 else mine',
         'return mine * self.world', (TWO,),
     ),
     Mutant(
-        0, 'all processes write', 'fit.py',
+        0, 'all processes write', 'minildm/engine/fit.py',
         'accelerator.is_main_process)', 'True)', (TWO,),
     ),
     Mutant(
-        0, 'all processes show their bar', 'progress.py',
+        0, 'all processes show their bar', 'minildm/engine/records.py',
         'hidden = not (show and is_main_process())', 'hidden = not show', (TWO,),
     ),
     Mutant(
-        0, 'all processes have the same dropout', 'fit.py',
+        0, 'all processes have the same dropout', 'minildm/engine/fit.py',
         'Randomness(accelerator.device, config.seed, self.rank)',
         'Randomness(accelerator.device, config.seed, 0)', (TWO,),
     ),
     Mutant(
-        0, 'two processes that do not see one another', 'accelerator.py',
+        0, 'two processes that do not see one another', 'minildm/engine/devices.py',
         'cpu = device == "cpu" or not torch.accelerator.is_available()',
         'cpu = device == "cpu"', (TWO,),
     ),
     # --- settings, schedule, records --------------------------------------------------------------
     Mutant(
-        0, 'constant schedule falls too', 'batches.py',
+        0, 'constant schedule falls too', 'minildm/engine/batches.py',
         'if self.schedule == "constant":', 'if False:', (TRAIN,),
     ),
     Mutant(
-        0, 'precision of the first training stays', 'accelerator.py',
+        0, 'precision of the first training stays', 'minildm/engine/devices.py',
         '    AcceleratorState._reset_state(reset_partial_state=not same_device)\n',
         '', (TRAIN,),
     ),
     Mutant(
-        0, 'Accelerate leaves its wrapper on the network', 'fit.py',
+        0, 'Accelerate leaves its wrapper on the network', 'minildm/engine/fit.py',
         '            unprepare(net)', '            pass', (GPU,),
     ),
     Mutant(
-        0, 'the gradient norm is that after clipping', 'fit.py',
+        0, 'the gradient norm is that after clipping', 'minildm/engine/fit.py',
         'self.log.norms.append(norm.reshape(1))',
         'self.log.norms.append(norm.clamp(max=self.config.clip).reshape(1))', (TRAIN,),
     ),
     Mutant(
-        0, 'the time of the caller counts', 'fit.py',
+        0, 'the time of the caller counts', 'minildm/engine/fit.py',
         'self.seconds += perf_counter() - start\n\n    def _backward',
         'self.seconds = perf_counter()\n\n    def _backward', (TRAIN,),
     ),
     Mutant(
-        0, 'samples per second count steps', 'fit.py',
+        0, 'samples per second count steps', 'minildm/engine/fit.py',
         '(self.step - step) * self.config.batch / max(', '(self.step - step) / max(', (TRAIN,),
     ),
     Mutant(
-        0, 'learning rate of the step after', 'fit.py',
+        0, 'learning rate of the step after', 'minildm/engine/fit.py',
         'group["lr"] = self.config.lr_at(self.step)', 'group["lr"] = self.config.lr_at(self.step + 1)', (TRAIN, TWO),
     ),
     Mutant(
-        0, 'the seed reaches the first training only', 'settings.py',
+        0, 'the seed reaches the first training only', 'minildm/engine/settings.py',
         'if k.split(".")[-1] == "seed"])', 'if k.split(".")[-1] == "seed"][:1])', (SETTINGS,),
     ),
     Mutant(
-        0, 'text is not given the type of its setting', 'settings.py',
+        0, 'text is not given the type of its setting', 'minildm/engine/settings.py',
         'else kind(text)', 'else text', (SETTINGS,),
     ),
     Mutant(
-        0, '--resume is not passed on', 'commands.py',
+        0, '--resume is not passed on', 'minildm/commands.py',
         'out, True, args.resume)', 'out, True, False)', (SETTINGS,),
     ),
     # --- devices ----------------------------------------------------------------------------------
     Mutant(
-        0, 'the embedding of time is made on the CPU', 'layers.py',
+        0, 'the embedding of time is made on the CPU', 'minildm/layers.py',
         'torch.arange(half, device=t.device)', 'torch.arange(half)', (GPU,),
     ),
     Mutant(
-        0, 'noise of the autoencoder is made on the CPU', 'process.py',
+        0, 'noise of the autoencoder is made on the CPU', 'minildm/process.py',
         'return self.mean + self.var.sqrt() * eps', 'return self.mean + self.var.sqrt() * eps.new_zeros(eps.shape, device="cpu")', (GPU,),
     ),
     Mutant(
-        0, 'the null label is made on the CPU', 'unet.py',
+        0, 'the null label is made on the CPU', 'minildm/unet.py',
         'torch.zeros(B, dtype=torch.int64, device=z_t.device)', 'torch.zeros(B, dtype=torch.int64)', (GPU,),
     ),
     Mutant(
-        0, "an output with NaN ends a training without its step", "fit.py",
-        "except NotFinite as error:", "except ZeroDivisionError as error:", ("tests/test_train.py",),
+        0, "an output with NaN ends a training without its step", "minildm/engine/fit.py",
+        "except NotFinite as error:", "except ZeroDivisionError as error:", ("tests/library/test_train.py",),
     ),
     # --- what stops a training, and what it must not lose ------------------------------------------
     Mutant(
-        0, 'a loss that is not finite is trained on', 'fit.py',
+        0, 'a loss that is not finite is trained on', 'minildm/engine/fit.py',
         'elif not self._skipped():', 'elif False:', (STOPPING,),
     ),
     Mutant(
-        0, 'weights that overflow reach the average', 'ema.py',
+        0, 'weights that overflow reach the average', 'minildm/engine/ema.py',
         'raise Diverged("the weights are not finite")', 'pass', (STOPPING,),
     ),
     Mutant(
-        0, 'weights that overflow are given back', 'fit.py',
+        0, 'weights that overflow are given back', 'minildm/engine/fit.py',
         '                        training.check_weights()\n', '                        pass\n', (STOPPING,),
     ),
     Mutant(
-        0, 'Ctrl-C saves nothing', 'fit.py',
+        0, 'Ctrl-C saves nothing', 'minildm/engine/fit.py',
         'if keeper and (saves or interrupt.asked):', 'if keeper and saves:', (STOPPING,),
     ),
     Mutant(
-        0, 'Ctrl-C does not wait for the end of a step', 'interrupt.py',
+        0, 'Ctrl-C does not wait for the end of a step', 'minildm/engine/interrupt.py',
         '    signal.signal(signal.SIGINT, interrupt)\n', '', (STOPPING,),
     ),
     Mutant(
-        0, 'Ctrl-C works only once in a session', 'interrupt.py',
+        0, 'Ctrl-C works only once in a session', 'minildm/engine/interrupt.py',
         '        signal.signal(signal.SIGINT, usual)\n', '        pass\n', (STOPPING,),
     ),
     Mutant(
-        0, 'two processes train in one folder', 'lock.py',
+        0, 'two processes train in one folder', 'minildm/engine/lock.py',
         '                _lock(handle)\n', '                pass\n', (STOPPING,),
     ),
     Mutant(
-        0, 'a lock on a file that is gone counts', 'lock.py',
+        0, 'a lock on a file that is gone counts', 'minildm/engine/lock.py',
         'if os.name == "nt" or _is_still(path, handle):', 'if True:', (STOPPING,),
     ),
     Mutant(
-        0, 'two trainings of one process write in one folder', 'lock.py',
+        0, 'two trainings of one process write in one folder', 'minildm/engine/lock.py',
         'if self._file is None:\n            raise', 'if False:\n            raise', (STOPPING,),
     ),
     Mutant(
-        0, 'a training is made longer without being asked', 'state.py',
+        0, 'a training is made longer without being asked', 'minildm/engine/resume.py',
         'if longer and _number(', 'if _number(', (RESUME,),
     ),
     # --- what is looked at before the first step --------------------------------------------------
     Mutant(
-        0, 'labels are not looked at', 'training_data.py',
+        0, 'labels are not looked at', 'minildm/engine/training_data.py',
         'return inputs.labels(name, few, len(few), config.classes)', 'return few', (DATA,),
     ),
     Mutant(
-        0, 'a missing condition is no condition', 'training_data.py',
+        0, 'a missing condition is no condition', 'minildm/engine/training_data.py',
         '        if wanted:\n            raise', '        if False:\n            raise', (DATA,),
     ),
     Mutant(
-        0, 'a superfluous condition is ignored', 'training_data.py',
+        0, 'a superfluous condition is ignored', 'minildm/engine/training_data.py',
         'if wanted == "":', 'if False:', (DATA,),
     ),
     Mutant(
-        0, 'lazy pictures are looked at once', 'training_data.py',
+        0, 'lazy pictures are looked at once', 'minildm/engine/training_data.py',
         '    if not isinstance(x, Tensor):\n        low', '    if False:\n        low', (DATA,),
     ),
     Mutant(
-        0, 'the second stage is looked at after the first', 'train.py',
+        0, 'the second stage is looked at after the first', 'minildm/train.py',
         '    condition = _fit_together(first, second, schedule, x, condition)\n', '', (DATA,),
     ),
     # --- what a training knows again --------------------------------------------------------------
     Mutant(
-        0, 'a training goes on with other data', 'train.py',
+        0, 'a training goes on with other data', 'minildm/train.py',
         'settings |= {key: training_data.fingerprint(x) for key, x in data.items()}', 'pass', (DATA,),
     ),
     Mutant(
-        0, 'other data of the same shape is the same', 'training_data.py',
+        0, 'other data of the same shape is the same', 'minildm/engine/training_data.py',
         'return not (same and all(abs(a - b) <= CLOSE for a, b in pairs))', 'return not same', (DATA,),
     ),
     Mutant(
-        0, 'data from another processor is other data', 'training_data.py',
+        0, 'data from another processor is other data', 'minildm/engine/training_data.py',
         'CLOSE = 1e-5', 'CLOSE = 0.0', (DATA,),
     ),
     Mutant(
-        0, 'betas count to the last digit', 'training_data.py',
+        0, 'betas count to the last digit', 'minildm/engine/training_data.py',
         '{beta:.9e}', '{beta!r}', (DATA,),
     ),
     Mutant(
-        0, 'latents are kept for the first images', 'train.py',
+        0, 'latents are kept for the first images', 'minildm/train.py',
         '"images": training_data.fingerprint(x),', '"images": training_data.fingerprint(x[torch.arange(16)]),', (DATA,),
     ),
     Mutant(
-        0, 'latents are kept for the decoder', 'train.py',
+        0, 'latents are kept for the decoder', 'minildm/train.py',
         'training_data.weights_digest(autoencoder, but=("scale",))', 'training_data.weights_digest(autoencoder.decoder)', (DATA,),
     ),
     # --- survivors of an earlier round ------------------------------------------------------------
     Mutant(
-        0, 'conditions are dropped by their time', 'train.py',
+        0, 'conditions are dropped by their time', 'minildm/train.py',
         'batch.uniform(DROP) < config.drop', 'batch.uniform(TIME) < config.drop', (TRAIN,),
     ),
     Mutant(
-        0, 'AdamW with the memory of Adam', 'optimizers.py',
+        0, 'AdamW with the memory of Adam', 'minildm/engine/optimizers.py',
         '(0.9, 0.99)', '(0.9, 0.999)', (TRAIN,),
     ),
     Mutant(
-        0, 'the learning rate of a record is a later one', 'fit.py',
+        0, 'the learning rate of a record is a later one', 'minildm/engine/fit.py',
         'self.config.lr_at(self.step - 1), self.seconds', 'self.config.lr_at(self.step + 1), self.seconds', (TRAIN,),
     ),
     Mutant(
-        0, 'a hash that is not SplitMix64', 'noise.py',
+        0, 'a hash that is not SplitMix64', 'minildm/noise.py',
         '(state >> 30)', '(state >> 31)', (TRAIN,),
     ),
 ]  # fmt: skip

@@ -2,146 +2,146 @@
 
 from mutants import Mutant
 
-MAP = "tests/test_book_map.py"
-NOTATION = "tests/test_notation.py"
-CHECK = "tests/test_environment_check.py"
-COURSE = "tests/test_course.py"
+MAP = "tests/book/test_book_map.py"
+NOTATION = "tests/book/test_notation.py"
+CHECK = "tests/book/test_environment_check.py"
+COURSE = "tests/book/test_course.py"
 
 MUTANTS = [
     Mutant(
-        0, 'only direct needs come before a chapter', 'book_map.py',
+        0, 'only direct needs come before a chapter', 'chapters/book/ch00_start/book_map.py',
         '        waiting += fresh\n',
         '', (MAP,),
     ),
     Mutant(
-        0, 'an implied need gets an arrow', 'book_map.py',
+        0, 'an implied need gets an arrow', 'chapters/book/ch00_start/book_map.py',
         'return tuple(need for need in needs if all(need not in before([n]) for n in needs))',
         'return needs', (MAP,),
     ),
     Mutant(
-        0, 'a level is the shortest chain', 'book_map.py',
+        0, 'a level is the shortest chain', 'chapters/book/ch00_start/book_map.py',
         '1 + max((found[need] for need in chapter.needs), default=-1)',
         '1 + min((found[need] for need in chapter.needs), default=-1)', (MAP,),
     ),
     Mutant(
-        0, 'a link without the notebook', 'book_map.py',
+        0, 'a link without the notebook', 'chapters/book/ch00_start/book_map.py',
         '({self.stem}.ipynb)"',
         '({self.stem}.md)"', (MAP,),
     ),
     Mutant(
-        0, 'arrows run through boxes', 'first_page.py',
+        0, 'arrows run through boxes', 'chapters/book/ch00_start/figures.py',
         'slots = [s for s in order if level[s] == column] + [p for p in ends if p[1] == column]',
         'slots = [s for s in order if level[s] == column]\n'
         '        places |= {p: (column, 0.4) for p in ends if p[1] == column}',
         (MAP,),
     ),
     Mutant(
-        0, 'clouds in the reverse order', 'first_page.py',
+        0, 'clouds in the reverse order', 'chapters/book/ch00_start/figures.py',
         'in zip(axes[0], titles, points, strict=True)',
         'in zip(axes[0], titles, points[::-1], strict=True)', (MAP,),
     ),
     Mutant(
-        0, 'the definition of SNR is its root', 'notation.py',
+        0, 'the definition of SNR is its root', 'chapters/book/ch00_start/notation.py',
         'return alpha_bar(beta) / (1 - alpha_bar(beta))',
         'return (alpha_bar(beta) / (1 - alpha_bar(beta))).sqrt()', (NOTATION,),
     ),
     Mutant(
-        0, 'the definition of the posterior variance is beta', 'notation.py',
+        0, 'the definition of the posterior variance is beta', 'chapters/book/ch00_start/notation.py',
         'beta[1:] * left[:-1] / left[1:]',
         'beta[1:]', (NOTATION,),
     ),
     Mutant(
-        0, 'a name that is not in the package', 'notation.py',
+        0, 'a name that is not in the package', 'chapters/book/ch00_start/notation.py',
         r'Symbol(r"\eta", "eta", "samplers.ddim",',
         r'Symbol(r"\eta", "churn", "samplers.ddim",', (NOTATION,),
     ),
     Mutant(
-        0, 'only the last time is compared', 'notation.py',
+        0, 'only the last time is compared', 'chapters/book/ch00_start/notation.py',
         'float(torch.where(ours == wanted, 0.0, off).max())',
         'float(torch.where(ours == wanted, 0.0, off)[-1])', (NOTATION,),
     ),
     Mutant(
-        0, 'versions are compared as texts', 'environment_check.py',
+        0, 'versions are compared as texts', 'tools/environment_check.py',
         'if name in here and release(here[name]) < release(least)',
         'if name in here and here[name] < least', (CHECK,),
     ),
     Mutant(
-        0, '2.13 is older than 2.13.0', 'situation.py',
+        0, '2.13 is older than 2.13.0', 'tools/situation.py',
         '    while numbers and numbers[-1] == 0:\n        numbers.pop()\n',
         '', (CHECK,),
     ),
     Mutant(
-        0, 'a Python without the book passes', 'environment_check.py',
+        0, 'a Python without the book passes', 'tools/environment_check.py',
         '    if not seen.needed:',
         '    if False:', (CHECK,),
     ),
     Mutant(
         0, 'a model of the reader counts as damaged',
-        'environment_check.py',
+        'tools/environment_check.py',
         "    if set(wrong.values()) - {OTHER}:",
         '    if wrong:', (CHECK,),
     ),
     Mutant(
-        0, 'a model trained over one of the book passes for it', 'situation.py',
+        0, 'a model trained over one of the book passes for it', 'tools/situation.py',
         'if known and all(path.is_file() and digest(path) == known[f] for f, path in here.items()):',
         'if known:', (CHECK,),
     ),
     Mutant(
-        0, 'without torch, the .venv beside is not named', 'environment_check.py',
+        0, 'without torch, the .venv beside is not named', 'tools/environment_check.py',
         '    if seen.venv:\n', '    if False:\n', (CHECK,),
     ),
     Mutant(
-        0, 'a DLL that is missing ends the check', 'situation.py',
+        0, 'a DLL that is missing ends the check', 'tools/situation.py',
         '    except (ImportError, OSError) as error:',
         '    except ImportError as error:', (CHECK,),
     ),
     Mutant(
-        0, 'advice ends the command with 1', 'environment_check.py',
+        0, 'advice ends the command with 1', 'tools/environment_check.py',
         'any(f.state == PROBLEM for f in findings)',
         'any(f.state != OK for f in findings)', (CHECK,),
     ),
     Mutant(
-        0, 'MPS passes for measured', 'environment_check.py',
+        0, 'MPS passes for measured', 'tools/environment_check.py',
         'return "device", ADVICE, (\n            "MPS',
         'return "device", OK, (\n            "MPS', (CHECK,),
     ),
     Mutant(
-        0, 'a damaged checkpoint passes', 'situation.py',
+        0, 'a damaged checkpoint passes', 'tools/situation.py',
         'return OTHER if whole else "damaged"',
         'return ""', (CHECK,),
     ),
     Mutant(
-        0, 'files at hand count as used memory', 'situation.py',
+        0, 'files at hand count as used memory', 'tools/situation.py',
         ' + (int(kept[1]) if kept else 0)',
         '', (CHECK,),
     ),
     Mutant(
-        0, 'any end of the walk is good enough', 'environment_check.py',
+        0, 'any end of the walk is good enough', 'tools/environment_check.py',
         'tolerance: float = 0.02',
         'tolerance: float = 2.0', (CHECK,),
     ),
     Mutant(
-        0, 'a refused picture passes the self-test', 'environment_check.py',
+        0, 'a refused picture passes the self-test', 'tools/environment_check.py',
         'right == 10 and bool(verdict.accepted)',
         'right >= 0', (CHECK,),
     ),
     Mutant(
-        0, 'seconds count as minutes', 'course.py',
+        0, 'seconds count as minutes', 'chapters/book/ch00_start/course.py',
         ' + seconds / 60\n',
         ' + seconds\n', (COURSE,),
     ),
     Mutant(
-        0, 'code counts as text', 'course.py',
+        0, 'code counts as text', 'chapters/book/ch00_start/course.py',
         ' if c["cell_type"] == "markdown"]',
         ']', (COURSE,),
     ),
     Mutant(
-        0, 'what is not measured counts as nothing', 'course.py',
+        0, 'what is not measured counts as nothing', 'chapters/book/ch00_start/course.py',
         'missing = len(known) - len(measured)',
         'missing = 0', (COURSE,),
     ),
     Mutant(
-        0, 'exercise 0-1 believes a picture that the judge refused', 'exercises/chapter_00.py',
+        0, 'exercise 0-1 believes a picture that the judge refused', 'chapters/book/ch00_start/exercises.py',
         'if bool(verdict.accepted) and bool(right.all()):',
         'if bool(right.all()):', (COURSE,),
     ),

@@ -1,0 +1,1 @@
+"""What only the book uses, beside the chapter that explains it. Never installed."""

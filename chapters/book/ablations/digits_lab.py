@@ -1,0 +1,170 @@
+"""One autoencoder of handwritten digits, or one denoiser on the shipped one's latents.
+
+Digits are real, and both trainings take seconds.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from book.ablations.autoencoder_lab import latent_figures
+from book.ablations.engine import Outcome, timed
+from book.ch03_algorithm.measure import asked_labels
+from book.digit_judge import DigitClassifier, load_classifier
+from minildm import inputs, predict
+from minildm.data import digits
+from minildm.engine.batches import set_field, whole_fields
+from minildm.latent import LatentDiffusion
+from minildm.losses import absolute_loss, perceptual_loss, reconstruction_loss
+from minildm.metrics import confident_fraction, frechet_distance
+from minildm.noise import keyed_normal
+from minildm.recipes import DIGITS_AUTOENCODER, DIGITS_DENOISER
+from minildm.samplers import dpmpp_2m
+from minildm.schedule import DiscreteSchedule, cosine_betas
+from minildm.train import (
+    AutoencoderTraining,
+    DenoiserTraining,
+    encode_all,
+    train_autoencoder,
+    train_denoiser,
+)
+
+SCHEDULE = DiscreteSchedule(cosine_betas(1000))
+STEPS, GUIDANCE = 20, 2.0
+
+
+@dataclass(frozen=True)
+class DigitsLab:
+    """``rescale``: the latents are this many times as large as their measured scale makes them."""
+
+    denoiser: DenoiserTraining = DIGITS_DENOISER
+    rescale: float = 1.0
+    samples: int = 1000
+
+    def __post_init__(self) -> None:
+        set_field(self, "rescale", inputs.real("rescale", self.rescale, 0, open=True))
+        whole_fields(self, samples=2)
+
+
+def run_digits(config: DigitsLab) -> Outcome:
+    """Train a denoiser, then let the judge of digits look at what it draws."""
+    trained, minutes = timed(lambda: train(config))
+    model = assemble(config, trained.net)
+    few = model.generate(asked_labels(20), steps=STEPS, sampler=dpmpp_2m, guidance=1.0, seed=0)
+    return Outcome(minutes, judge_digits(model, config.samples), few)
+
+
+def train(config: DigitsLab):
+    """The denoiser of this configuration: network with averaged weights, and its history."""
+    z0, labels = latents()
+    return train_denoiser(config.denoiser, SCHEDULE, config.rescale * z0, labels)
+
+
+def assemble(config: DigitsLab, network: nn.Module) -> LatentDiffusion:
+    """The model: shipped autoencoder, with the scale that the network was trained for."""
+    autoencoder = LatentDiffusion.load("digits").autoencoder
+    autoencoder.scale.mul_(config.rescale)
+    parameterization = getattr(predict, config.denoiser.parameterization)
+    return LatentDiffusion(autoencoder, network, SCHEDULE, latents()[0].shape[2:], parameterization)
+
+
+def judge_digits(model: LatentDiffusion, samples: int) -> dict:
+    """As conditioned (w = 1) and guided: is it the digit that was asked for, is it like real ones?
+
+    distance: Fréchet distance to real digits in the judge's features; ``real_features`` has real
+    ones only, and its own distance between two halves is the floor.
+    """
+    asked, figures = asked_labels(samples), {}
+    for name, guidance in (("plain", 1.0), ("guided", GUIDANCE)):
+        x = model.generate(asked, steps=STEPS, sampler=dpmpp_2m, guidance=guidance, seed=0)
+        figures[name] = read_digits(x, asked)
+    return figures
+
+
+def read_digits(x: Tensor, asked: Tensor) -> dict:
+    """What the judge says of digits x (n, 1, 28, 28) that should be ``asked``, labels (n,).
+
+    as_asked   share that it reads as the digit that was asked for
+    confident  share that it is sure about
+    distance   Fréchet distance to real digits, in its features
+    """
+    classifier = load_classifier()
+    p = classifier.probabilities(x)
+    return {
+        "as_asked": round(float((p.argmax(1) == asked).double().mean()), 4),
+        "confident": round(confident_fraction(p), 4),
+        "distance": round(frechet_distance(features(classifier, x), real_features()), 3),
+    }
+
+
+# --- the autoencoder ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class DigitsAutoencoderLab:
+    """``loss``: see ``LOSSES``."""
+
+    autoencoder: AutoencoderTraining = DIGITS_AUTOENCODER
+    loss: str = "squared"
+
+    def __post_init__(self) -> None:
+        if self.loss not in LOSSES:
+            raise ValueError(f"loss must be one of {', '.join(LOSSES)}; got {self.loss!r}")
+
+
+def run_digits_autoencoder(config: DigitsAutoencoderLab) -> Outcome:
+    """Train an autoencoder, then let the judge read held-out digits and decoded random latents.
+
+    read             share of reconstructions that are read as their label
+    random           share of decoded N(0, std²) latents that the judge is sure about
+    """
+    loss, classifier, split = LOSSES[config.loss](), load_classifier(), digits()
+    trained, minutes = timed(
+        lambda: train_autoencoder(config.autoencoder, split.x, reconstruction=loss)
+    )
+    figures, x_hat = latent_figures(trained.net, split.x_held_out)
+    shape = figures["latent_shape"]
+    drawn = trained.net.decode(keyed_normal((0,), range(1000), shape) / trained.net.scale)
+    p = classifier.probabilities(x_hat)
+    figures["read"] = round(float((p.argmax(1) == split.labels_held_out).double().mean()), 4)
+    figures["random"] = round(confident_fraction(classifier.probabilities(drawn)), 4)
+    return Outcome(minutes, figures, x_hat[:20])
+
+
+def digits_perceptual(weight: float = 0.1) -> Callable[[Tensor, Tensor], Tensor]:
+    """``perceptual_loss`` in the features of the judge of digits, (B, 48, 3, 3)."""
+    seen = load_classifier().requires_grad_(False).eval().features
+    with torch.no_grad():
+        std = seen(digits().x).std(dim=(0, 2, 3), keepdim=True)
+    return perceptual_loss(seen, std, weight)
+
+
+LOSSES = {
+    "squared": lambda: reconstruction_loss,
+    "absolute": lambda: absolute_loss,
+    "perceptual": digits_perceptual,
+}
+
+# --- measuring ------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def features(classifier: DigitClassifier, x: Tensor) -> Tensor:
+    """The 64 numbers per digit that the judge decides from: (n, 64)."""
+    return classifier.head[:2](classifier.features(x).flatten(1))  # (n, 2w, 3, 3) -> (n, 18w)
+
+
+@functools.cache
+def real_features() -> Tensor:
+    """``features`` of 4,000 real digits."""
+    return features(load_classifier(), digits().x)
+
+
+@functools.cache
+def latents() -> tuple[Tensor, Tensor]:
+    """Scaled latents (4000, 2, 7, 7) of the training digits, and their labels (4000,)."""
+    split = digits()
+    return encode_all(LatentDiffusion.load("digits").autoencoder, split.x), split.labels

@@ -1,0 +1,100 @@
+"""Who came when: the works that led to latent diffusion, and some that followed.
+
+A date is that of the first submission to arXiv, which is often a year before the printed paper. Its
+month can be read off the number: 2112.10752 was the 10,752nd paper of December 2021.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from book.figures import COLOURS, GREY, WIDTH
+
+
+class Work(NamedTuple):
+    """One work: ``kind`` is the strand it belongs to, ``key`` its entry in references.bib."""
+
+    name: str
+    year: int
+    month: int
+    arxiv: str  # empty where there is no paper on arXiv
+    key: str
+    kind: str
+    idea: str
+
+
+STRANDS = ("likelihood", "game", "diffusion", "language and latents", "after")
+TIMELINE = (
+    Work("VAE", 2013, 12, "1312.6114", "kingma2014vae", "likelihood",
+         "encode, decode, and bound the likelihood from below"),
+    Work("GAN", 2014, 6, "1406.2661", "goodfellow2014gan", "game",
+         "no likelihood: a second network says what looks false"),
+    Work("Diffusion", 2015, 3, "1503.03585", "sohldickstein2015diffusion", "diffusion",
+         "destroy data step by step, learn each small step back"),
+    Work("Score matching + Langevin", 2019, 7, "1907.05600", "song2019score", "diffusion",
+         "learn the slope of log p at many noise levels"),
+    Work("DDPM", 2020, 6, "2006.11239", "ho2020ddpm", "diffusion",
+         "predict the noise with a plain squared error"),
+    Work("DDIM", 2020, 10, "2010.02502", "song2021ddim", "diffusion",
+         "the same network, far fewer steps, no fresh noise"),
+    Work("Score SDE", 2020, 11, "2011.13456", "song2021sde", "diffusion",
+         "continuous time, and exact likelihoods by an ODE"),
+    Work("CLIP", 2021, 2, "2103.00020", "radford2021clip", "language and latents",
+         "match pictures with texts"),
+    Work("LDM", 2021, 12, "2112.10752", "rombach2022ldm", "language and latents",
+         "diffuse latents instead of pixels, read texts by cross-attention"),
+    Work("Classifier-free guidance", 2022, 7, "2207.12598", "ho2022classifierfree",
+         "language and latents", "amplify what the condition changes"),
+    Work("Stable Diffusion", 2022, 8, "", "stabilityai2022release", "language and latents",
+         "a large LDM with public weights"),
+    Work("Rectified flow", 2022, 9, "2209.03003", "liu2023rectified", "after",
+         "straight lines from noise to data"),
+    Work("Flow matching", 2022, 10, "2210.02747", "lipman2023flow", "after",
+         "learn the velocity of any path from noise to data"),
+    Work("DiT", 2022, 12, "2212.09748", "peebles2023dit", "after",
+         "a transformer in place of the UNet"),
+    Work("Consistency models", 2023, 3, "2303.01469", "song2023consistency", "after",
+         "one network call instead of a walk"),
+    Work("SDXL", 2023, 7, "2307.01952", "podell2024sdxl", "after",
+         "a larger UNet, two text encoders"),
+    Work("Stable Diffusion 3", 2024, 3, "2403.03206", "esser2024sd3", "after",
+         "rectified flow, a transformer, three text encoders"),
+)  # fmt: skip
+
+
+def month_of(arxiv: str) -> tuple[int, int]:
+    """(year, month) in an arXiv number "YYMM.NNNNN", the form in use since April 2007.
+
+    Raises ValueError for another form.
+    """
+    front, dot, back = arxiv.partition(".")
+    digits = front.isdigit() and back.isdigit() and len(front) == 4 and len(back) in (4, 5)
+    if not (dot and digits) or not 1 <= int(front[2:]) <= 12:
+        raise ValueError(f"arxiv must look like 2112.10752; got {arxiv!r}")
+    return 2000 + int(front[:2]), int(front[2:])
+
+
+def draw_timeline(works=TIMELINE) -> Figure:
+    """One line per work, oldest on top: a dot at its date, coloured and shaped by its strand."""
+    fig = Figure(figsize=(WIDTH * 1.15, 0.27 * len(works) + 0.9), layout="constrained")
+    ax = fig.subplots()
+    markers = dict(zip(STRANDS, "osD^v", strict=True))
+    for row, work in enumerate(works):
+        when = work.year + (work.month - 0.5) / 12
+        k = STRANDS.index(work.kind)
+        ax.plot(when, row, markers[work.kind], color=COLOURS[k], markersize=7)
+        ax.annotate(
+            f"{work.name}: {work.idea}", (when, row),
+            (9 if when < 2019 else -9, 0), textcoords="offset points", va="center", fontsize=8.5,
+            ha="left" if when < 2019 else "right",
+        )  # fmt: skip
+    for kind, k in zip(STRANDS, range(len(STRANDS)), strict=True):
+        ax.plot([], [], markers[kind], color=COLOURS[k], label=kind)
+    ax.set(ylim=(len(works) - 0.4, -0.6), yticks=[], xlim=(2013.2, 2024.9))
+    ax.set_xticks(np.arange(2014, 2025))
+    ax.grid(axis="x", color="#e4e4e4", linewidth=0.7)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    ax.spines["bottom"].set_color(GREY)
+    ax.legend(fontsize=8.5, frameon=False, loc="lower left")
+    return fig

@@ -1,0 +1,158 @@
+"""Samplers against the number of network evaluations: section "samplers" of data/results.json.
+
+Every sampler starts from the same noise, for the same captions. Two figures of each run:
+
+    joint     share of pictures in which the judge reads all that was asked for
+    distance  root mean square difference of its latents from those of a walk so fine that finer
+              ones no longer move it; DDPM has no such end, its distance says how far it strays
+
+A measurement is interrupted for free: each run is kept (kept.py), and the next one goes on there.
+"""
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from book import results
+from book.ch05_5_text_to_image.measure_shapes import (
+    Task,
+    as_figures,
+    asked_texts,
+    band,
+    evaluations,
+)
+from book.kept import Kept
+from minildm.engine.machine import surroundings
+from minildm.latent import LatentDiffusion
+from minildm.samplers import ddim, ddpm, dpmpp_2m, heun
+from minildm.shapes.accuracy import caption_accuracy
+from minildm.shapes.judge import judge
+from minildm.shapes.scenes import splits
+from minildm.shapes.training import GUIDANCE
+
+SAMPLERS = {"ddpm": ddpm, "ddim": ddim, "heun": heun, "dpmpp_2m": dpmpp_2m}
+EVALUATIONS = (2, 3, 4, 6, 8, 12, 16, 25, 50)  # of the network, in each branch of the guidance
+CAPTIONS = 100
+FINE, FOLLOWED = 100, 40  # steps of the reference; captions for which it is walked
+
+
+def steps_for(step: Callable, most: int) -> int:
+    """The largest number of steps that costs at most ``most`` evaluations.
+
+    Raises ValueError unless ``most`` is at least 1.
+    """
+    if most < 1:
+        raise ValueError(f"most must be at least 1 evaluation; got {most}")
+    return (most + 1) // 2 if step is heun else most
+
+
+def draw_latents(model: LatentDiffusion, task: Task, guidance: float, seed: int) -> Tensor:
+    """The latents (n, c, h, w) of ``shapes_results.draw``: same noise, same captions, undecoded."""
+    options = {"steps": task.steps, "sampler": task.sampler, "guidance": guidance, "seed": seed}
+    noise = model.noise(len(task.rows), seed)
+    *_, last = model.walk(asked_texts(task.rows), z_T=noise, **options)
+    return last.z
+
+
+def rms(a: Tensor, b: Tensor) -> float:
+    """Root mean square difference of two batches of latents, over all their numbers."""
+    return float((a.double() - b.double()).square().mean().sqrt())
+
+
+def measure_samplers(
+    model: LatentDiffusion,
+    seeds: Sequence[int] = (0, 1, 2),
+    count: int = CAPTIONS,
+    kept: str | Path | None = None,
+    report=print,
+) -> dict:
+    """Accuracy and distance of each sampler at each number of evaluations, over seeds.
+
+    ``kept``: the folder of the runs that are done, None: kept.py's.
+    """
+    rows = splits().test[:count]
+    settings = {"captions": count, "followed": FOLLOWED, "fine": FINE, "guidance": GUIDANCE}
+    done, table = Kept("samplers", model, settings, kept), {name: [] for name in SAMPLERS}
+    fine = {seed: _fine(done, model, rows, "dpmpp_2m", FINE, seed, report) for seed in seeds}
+    for name, steps in _grid():
+        runs = []
+        for seed in seeds:
+            task, end = Task(rows, steps, SAMPLERS[name]), fine[seed]
+            go = partial(_run, model, task, seed, end)
+            found = done.get(f"{name}, {steps} steps, seed {seed}", go, report)
+            runs.append({"seed": seed, **found})
+        table[name].append(_point(SAMPLERS[name], steps, runs))
+    other = _fine(done, model, rows, "heun", FINE // 2, seeds[0], report)
+    figures = {
+        "command": results.command("samplers", seeds),
+        "captions": count,
+        "guidance": GUIDANCE,
+        "reference": _about(fine, other),
+        "samplers": table,
+        **surroundings(),
+    }
+    done.forget()
+    return figures
+
+
+def within_noise(points: Sequence[Mapping]) -> int:
+    """The fewest evaluations whose mean accuracy lies in the seeds' band of the best point.
+
+    ``points``: one sampler's, as in the section: each with "evaluations" and "joint" with "mean",
+    "min" and "max". Raises ValueError without points.
+    """
+    if not points:
+        raise ValueError("points must hold at least one point of a sampler; got none")
+    best = max(points, key=lambda point: point["joint"]["mean"])
+    good = [p["evaluations"] for p in points if p["joint"]["mean"] >= best["joint"]["min"]]
+    return min(good)
+
+
+# --- one run --------------------------------------------------------------------------------------
+
+
+def _grid() -> list[tuple[str, int]]:
+    """(sampler, steps) of every point, each once: 3 and 4 evaluations are both 2 steps of Heun."""
+    pairs = ((n, steps_for(step, most)) for n, step in SAMPLERS.items() for most in EVALUATIONS)
+    return list(dict.fromkeys(pairs))
+
+
+def _run(model: LatentDiffusion, task: Task, seed: int, fine: Tensor) -> dict:
+    z = draw_latents(model, task, GUIDANCE, seed)
+    found = as_figures(caption_accuracy(judge(model.decode(z).cpu()), task.rows))
+    return {**found, "distance": round(rms(z[: len(fine)], fine), 4)}
+
+
+def _point(step: Callable, steps: int, runs: Sequence[dict]) -> dict:
+    names = runs[0]["by_name"]
+    shares = {n: round(statistics.mean(r["by_name"][n] for r in runs), 4) for n in names}
+    short = [{k: run[k] for k in ("seed", "joint", "accepted", "distance")} for run in runs]
+    distance = round(statistics.mean(run["distance"] for run in runs), 4)
+    head = {"evaluations": evaluations(step, steps), "steps": steps}
+    return {**head, **band(short), "distance": distance, "by_name": shares}
+
+
+def _about(fine: Mapping[int, Tensor], other: Tensor) -> dict:
+    """What the reference is, how well another sampler agrees with it, and what "far" means."""
+    z = next(iter(fine.values()))
+    apart = [rms(a, b) for a, b in pairwise(fine.values())]
+    return {
+        "sampler": "dpmpp_2m",
+        "steps": FINE,
+        "captions": len(z),
+        "heun_with_as_many_evaluations": round(rms(other, z), 4),
+        "another_noise": round(statistics.mean(apart), 4) if apart else None,
+    }
+
+
+def _fine(done: Kept, model, rows: Tensor, name: str, steps: int, seed: int, report) -> Tensor:
+    """The latents at the end of a fine walk for the first captions, walked once."""
+    task = Task(rows[:FOLLOWED], steps, SAMPLERS[name])
+    key = f"fine {name}, {steps} steps, seed {seed}"
+    go = lambda: draw_latents(model, task, GUIDANCE, seed).tolist()  # noqa: E731
+    return torch.tensor(done.get(key, go, report))

@@ -1,0 +1,359 @@
+"""Exercises of chapter 8, the outlook."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from book.ch08_outlook.closed_forms import start_mismatch
+from book.ch08_outlook.distillation import one_step_target
+from book.ch08_outlook.scaling import Phase, device_hours, training_flops
+from book.exercises import Exercise
+from minildm.schedule import CosineSchedule, DiscreteSchedule, scaled_linear_betas
+
+# --- 8-1 ------------------------------------------------------------------------------------------
+
+
+def _check_half_kept(value) -> str | None:
+    schedule, value = DiscreteSchedule(scaled_linear_betas()), float(value)
+    left = float(schedule.alpha_bar[-1])
+    wanted = 1 + 3 / left
+
+    def near(number):
+        return math.isclose(value, number, rel_tol=1e-3)
+
+    if near(wanted):
+        return None
+    if near(math.sqrt(wanted)):
+        return "that is the standard deviation; lambda is the variance, its square"
+    if near(1 + 1 / left):
+        return "there S² = 2, and a share of 0.71 is left; half of the spread needs S = 2"
+    if near(1 + 3 / math.sqrt(left)):
+        return "what multiplies lambda is the power alpha_bar_T, not the amplitude"
+    if near(4 / left):
+        return "S² = 4 has two parts: what noise brings, 1 - alpha_bar_T, must be taken off first"
+    if not value >= 0:
+        return "a variance is not negative: solve S = 2 in (8.1) for lambda"
+    kept = float(start_mismatch(schedule, value).spread)
+    return f"with your lambda samples keep {kept:.0%} of the spread, not 50 %"
+
+
+HALF_KEPT = Exercise(
+    id="8-1",
+    title="the variance at which half of the spread is lost",
+    setup="""
+from minildm.schedule import DiscreteSchedule, scaled_linear_betas
+stable = DiscreteSchedule(scaled_linear_betas())
+""",
+    stub="half_kept = ...  # YOUR CODE HERE: one number, from stable.alpha_bar[-1]",
+    solution="""
+half_kept = 1 + 3 / float(stable.alpha_bar[-1])  # alpha_bar lambda + 1 - alpha_bar = 4
+""",
+    answer="half_kept",
+    check=_check_half_kept,
+    hint="Half of the spread is left where S = 2 in (8.1). Square both sides.",
+    wrong=(
+        ("half_kept = half_kept**0.5", "standard deviation"),
+        ("half_kept = 1 + 1 / float(stable.alpha_bar[-1])", "needs S = 2"),
+        ("half_kept = 1 + 3 / float(stable.alpha_bar[-1]) ** 0.5", "not the amplitude"),
+        ("half_kept = 4 / float(stable.alpha_bar[-1])", "two parts"),
+        (-1.0, "not negative"),
+        (100.0, "of the spread, not 50 %"),
+    ),
+    praise="about 645: 16,384 latents reach it with a brightness deviation of only 0.2.",
+)
+
+# --- 8-2 ------------------------------------------------------------------------------------------
+
+
+def _check_cosine_times(times) -> str | None:
+    if not isinstance(times, Tensor) or times.shape != (5,):
+        return "the answer is a tensor of shape (5,): four steps have five stops"
+    if times.dtype != torch.float64:
+        return f"continuous times are float64; yours are {times.dtype}"
+    even = torch.linspace(1, 0, 5, dtype=torch.float64)
+    right = torch.atan2(even, 1 - even) / (torch.pi / 2)
+    if torch.allclose(times, right, atol=1e-6):
+        return None
+    if torch.allclose(times, right.flip(0), atol=1e-6):
+        return "time runs from noise (1) to data (0)"
+    if torch.allclose(times, even, atol=1e-6):
+        return "those are the flow's times; at them the cosine schedule has other noise levels"
+    if torch.allclose(times, right * torch.pi / 2, atol=1e-6):
+        return "that is the angle; the schedule's time is the angle divided by pi / 2"
+    if torch.allclose(times, torch.asin(even) / (torch.pi / 2), atol=1e-6):
+        return "t' is noise / (signal + noise), not the noise alone"
+    signal, noise = CosineSchedule()(times.clamp(0, 1))
+    k = int((noise / (signal + noise) - even).abs().argmax())
+    return f"at your stop {k} the flow's clock shows {float((noise / (signal + noise))[k]):.3f}"
+
+
+_EVEN = "import torch\neven = torch.linspace(1, 0, 5, dtype=torch.float64)\n"
+
+COSINE_TIMES = Exercise(
+    id="8-2",
+    title="the cosine times of an even walk on the flow",
+    setup="import torch",
+    stub="cosine_times = ...  # YOUR CODE HERE: float64, shape (5,), from 1 to 0",
+    solution="""
+even = torch.linspace(1, 0, 5, dtype=torch.float64)
+cosine_times = torch.atan2(even, 1 - even) / (torch.pi / 2)  # tan(pi t / 2) = t' / (1 - t')
+""",
+    answer="cosine_times",
+    check=_check_cosine_times,
+    hint="noise / signal = tan(pi t / 2) on the cosine schedule and t' / (1 - t') on the flow.",
+    wrong=(
+        ("cosine_times = cosine_times.flip(0)", "from noise (1)"),
+        (_EVEN + "cosine_times = even", "flow's times"),
+        ("cosine_times = cosine_times * torch.pi / 2", "the angle"),
+        (_EVEN + "cosine_times = torch.asin(even) / (torch.pi / 2)", "not the noise alone"),
+        ("cosine_times = cosine_times.float()", "float64"),
+        ("cosine_times = cosine_times[1:]", "five stops"),
+        (_EVEN + "cosine_times = even**2", "clock shows"),
+    ),
+    praise="the same five noise levels, so the same walk: (8.2).",
+)
+
+# --- 8-3 ------------------------------------------------------------------------------------------
+
+
+def _check_velocity_error(factor) -> str | None:
+    times = (0.25, 0.5, 0.8)
+    got = [float(factor(t)) for t in times]
+
+    def same(form):
+        return all(math.isclose(g, form(t), rel_tol=1e-6) for g, t in zip(got, times, strict=True))
+
+    if same(lambda t: 1 / (1 - t)):
+        return None
+    if same(lambda t: t / (1 - t)) or same(lambda t: -t / (1 - t)):
+        return "that is the error of z0 alone; the velocity is eps - z0, and eps is wrong too"
+    if same(lambda t: 1 - t / (1 - t)):
+        return "the two errors have opposite signs in z_t, so they add up in the difference"
+    if same(lambda t: 1 / (1 - t) ** 2):
+        return "that is its square, which stands in the loss; the question is for the error"
+    if same(lambda t: 1.0):
+        return "z_t is fixed: if eps is wrong, z0 = (z_t - t eps) / (1 - t) is wrong as well"
+    if same(lambda t: 1 / t):
+        return "1 / t belongs to an error in z0; here eps is wrong by d"
+    if same(lambda t: -1 / (1 - t)):
+        return "the sign: eps stands in eps - z0 with a plus, and so does its error"
+    return f"at t = 0.5 the velocity is wrong by 2 d; yours says {got[1]:.3g} d"
+
+
+VELOCITY_ERROR = Exercise(
+    id="8-3",
+    title="what an error in eps means for the velocity",
+    setup="",
+    stub="""
+def velocity_error(t):
+    return ...  # YOUR CODE HERE: for d = 1, at flow time t < 1
+""",
+    solution="""
+def velocity_error(t):
+    # z0 = (z_t - t eps) / (1 - t) is wrong by -t / (1 - t), eps - z0 by 1 + t / (1 - t)
+    return 1 / (1 - t)
+""",
+    answer="velocity_error",
+    check=_check_velocity_error,
+    hint="Solve z_t = (1 - t) z0 + t eps for z0. How far does z0 move if eps moves by d?",
+    wrong=(
+        ("def velocity_error(t):\n    return t / (1 - t)\n", "z0 alone"),
+        ("def velocity_error(t):\n    return 1 - t / (1 - t)\n", "opposite signs"),
+        ("def velocity_error(t):\n    return 1 / (1 - t) ** 2\n", "its square"),
+        ("def velocity_error(t):\n    return 1.0\n", "z_t is fixed"),
+        ("def velocity_error(t):\n    return 1 / t\n", "error in z0"),
+        ("def velocity_error(t):\n    return -1 / (1 - t)\n", "the sign"),
+        ("def velocity_error(t):\n    return t\n", "wrong by 2 d"),
+    ),
+    praise="near t = 1 it has no bound: there eps is nearly z_t itself, and easy to get right.",
+)
+
+# --- 8-4 ------------------------------------------------------------------------------------------
+
+
+def _check_entries(entries) -> str | None:
+    sizes = ((32, 32, 2), (64, 48, 4), (7, 7, 2), (5, 9, 3))
+    got = [entries(*size) for size in sizes]
+    if not all(isinstance(n, int) and not isinstance(n, bool) for n in got):
+        return "the answer is a count: a whole number (use //, not /)"
+    tokens = [-(-h // p) * -(-w // p) for h, w, p in sizes]
+    if got == [n**2 for n in tokens]:
+        return None
+    if got == tokens:
+        return "that is the number of tokens; in attention each of them reads each of them"
+    if got == [((h // p) * (w // p)) ** 2 for h, w, p in sizes]:
+        return "7 pixels in squares of 2 make 4 squares, not 3: round up"
+    if got == [(h * w) ** 2 for h, w, _ in sizes]:
+        return "a token is a whole square of p x p pixels, not one pixel"
+    if got == [(-(-h * w // p)) ** 2 for h, w, p in sizes]:
+        return "a square of side p holds p * p pixels: both axes are divided by p"
+    k = next(k for k, n in enumerate(tokens) if got[k] != n**2)
+    h, w, p = sizes[k]
+    return (
+        f"for h = {h}, w = {w} and p = {p} there are {tokens[k]} tokens, so {tokens[k] ** 2:,} "
+        f"pairs; you said {got[k]:,}"
+    )
+
+
+ENTRIES = Exercise(
+    id="8-4",
+    title="how many pairs of tokens attention compares",
+    setup="",
+    stub="""
+def entries(h, w, p):
+    return ...  # YOUR CODE HERE: latents h x w, squares of p x p
+""",
+    solution="""
+def entries(h, w, p):
+    tokens = -(-h // p) * -(-w // p)  # rounded up, as patchify does
+    return tokens**2
+""",
+    answer="entries",
+    check=_check_entries,
+    hint="Count the squares first, rounded up on both axes (-(-h // p)); then every one reads all.",
+    wrong=(
+        ("def entries(h, w, p):\n    return -(-h // p) * -(-w // p)\n", "number of tokens"),
+        ("def entries(h, w, p):\n    return ((h // p) * (w // p)) ** 2\n", "round up"),
+        ("def entries(h, w, p):\n    return (h * w) ** 2\n", "whole square"),
+        ("def entries(h, w, p):\n    return (-(-h * w // p)) ** 2\n", "both axes"),
+        ("def entries(h, w, p):\n    return (h / p * w / p) ** 2\n", "whole number"),
+        ("def entries(h, w, p):\n    return (h // p * w // p) ** 2\n", "h = 7, w = 7"),
+        ("def entries(h, w, p):\n    return 0\n", "256 tokens"),
+    ),
+    praise="squares twice as wide leave a quarter of the tokens, and a sixteenth of the pairs.",
+)
+
+
+# --- 8-5 ------------------------------------------------------------------------------------------
+
+
+def _check_inverted(seen) -> str | None:
+    schedule = CosineSchedule()
+    z_t, z_s = torch.randn(2, 6, 2, generator=torch.Generator().manual_seed(0)).double()
+    t, s = torch.tensor(0.7, dtype=torch.float64), torch.tensor(0.3, dtype=torch.float64)
+    (a_t, b_t), (a_s, b_s) = schedule(t), schedule(s)
+    got = seen(z_t, z_s, a_t, b_t, a_s, b_s)
+    if not isinstance(got, Tensor) or got.shape != z_t.shape:
+        return "the answer is a batch of latents, shaped like z_t"
+    k = b_s / b_t
+    for wrong, complaint in (
+        (z_s, "that is where the step ends; it still holds noise, unless s = 0"),
+        (
+            (z_s - k * z_t) / a_s,
+            "z_t holds signal too: subtracting k z_t takes k signal_t of it away",
+        ),
+        ((z_s - z_t) / (a_s - a_t), "subtracting leaves noise behind: make the noise parts equal"),
+        ((z_t - k * z_s) / (a_t - k * a_s), "k = noise_s / noise_t scales z_t to the noise of z_s"),
+    ):
+        if torch.allclose(got.double(), wrong, atol=1e-5):
+            return complaint
+    if torch.allclose(got.double(), one_step_target(schedule, z_t, z_s, t, s), atol=1e-5):
+        return None
+    return "put your z0 into z_t = signal_t z0 + noise_t eps, take eps, and jump to s: not z_s yet"
+
+
+_SIX = "z_t, z_s, signal_t, noise_t, signal_s, noise_s"
+
+INVERTED = Exercise(
+    id="8-5",
+    title="what must have been seen in z_t to end in z_s",
+    setup="",
+    stub="""
+def seen(z_t, z_s, signal_t, noise_t, signal_s, noise_s):
+    return ...  # YOUR CODE HERE: the z0 with which one ddim step leads from z_t to z_s
+""",
+    solution="""
+def seen(z_t, z_s, signal_t, noise_t, signal_s, noise_s):
+    k = noise_s / noise_t  # k z_t has as much noise as z_s
+    return (z_s - k * z_t) / (signal_s - k * signal_t)
+""",
+    answer="seen",
+    check=_check_inverted,
+    hint="z_t = signal_t z0 + noise_t eps and z_s = signal_s z0 + noise_s eps: eliminate eps.",
+    wrong=(
+        (f"def seen({_SIX}):\n    return z_s\n", "still holds noise"),
+        (
+            f"def seen({_SIX}):\n    return (z_s - noise_s / noise_t * z_t) / signal_s\n",
+            "signal too",
+        ),
+        (f"def seen({_SIX}):\n    return (z_s - z_t) / (signal_s - signal_t)\n", "leaves noise"),
+        (
+            f"def seen({_SIX}):\n    k = noise_s / noise_t\n"
+            "    return (z_t - k * z_s) / (signal_t - k * signal_s)\n",
+            "scales z_t",
+        ),
+        (f"def seen({_SIX}):\n    return 2 * z_s\n", "not z_s yet"),
+        (f"def seen({_SIX}):\n    return signal_t\n", "shaped like z_t"),
+    ),
+    praise="two equations, two unknowns: the solve of predict.py once more.",
+)
+
+# --- 8-6 ------------------------------------------------------------------------------------------
+
+
+def _check_hours(hours) -> str | None:
+    cases = ((1000, 256, 803.0, 312.0, 0.4), (500_000, 2048, 100.0, 19.5, 0.1))
+    got = [float(hours(*case)) for case in cases]
+
+    def times(factor):
+        return all(
+            math.isclose(g, factor * _hours(*c), rel_tol=1e-6)
+            for g, c in zip(got, cases, strict=True)
+        )
+
+    if times(1):
+        return None
+    if times(3600):
+        return "those are seconds: an hour has 3,600 of them"
+    if times(1 / 3):
+        return "that is the forward pass only; the backward pass costs twice as much again"
+    if times(2 / 3):
+        return "backward costs two forward passes, not one: gradients of inputs and of weights"
+    if times(1000) or times(1 / 1000):
+        return "GFLOP are 1e9 operations, TFLOP/s are 1e12 a second"
+    if math.isclose(got[0], 0.16 * _hours(*cases[0]), rel_tol=1e-6):
+        return "a lower utilisation makes a training longer: divide by it"
+    if math.isclose(got[0], 0.4 * _hours(*cases[0]), rel_tol=1e-6):
+        return "the utilisation is missing: only that share of the peak is reached"
+    return f"for {cases[0]} it should be {_hours(*cases[0]):.3g} hours; you said {got[0]:.3g}"
+
+
+def _hours(steps, batch, gflop, peak, utilisation) -> float:
+    return device_hours(
+        training_flops([Phase(steps, batch, gflop * 1e9)]), peak * 1e12, utilisation
+    )
+
+
+_ARGUMENTS = "def hours_needed(steps, batch, gflop, peak_tflops, utilisation):\n    return "
+_RIGHT = "steps * batch * 3 * gflop * 1e9 / (peak_tflops * 1e12 * utilisation) / 3600"
+
+HOURS = Exercise(
+    id="8-6",
+    title="hours of a training, on paper",
+    setup="",
+    stub="""
+def hours_needed(steps, batch, gflop, peak_tflops, utilisation):
+    return ...  # YOUR CODE HERE
+""",
+    solution="""
+def hours_needed(steps, batch, gflop, peak_tflops, utilisation):
+    operations = steps * batch * 3 * gflop * 1e9  # forward, and backward for two
+    return operations / (peak_tflops * 1e12 * utilisation) / 3600
+""",
+    answer="hours_needed",
+    check=_check_hours,
+    hint="Operations first: steps times batch times 3 F. Then divide by operations per hour.",
+    wrong=(
+        (_ARGUMENTS + _RIGHT.removesuffix(" / 3600") + "\n", "seconds"),
+        (_ARGUMENTS + _RIGHT.replace(" * 3 ", " ") + "\n", "forward pass only"),
+        (_ARGUMENTS + _RIGHT.replace(" * 3 ", " * 2 ") + "\n", "not one"),
+        (_ARGUMENTS + _RIGHT.replace("1e9", "1e12") + "\n", "1e9 operations"),
+        (_ARGUMENTS + _RIGHT.replace(" * utilisation)", " / utilisation)") + "\n", "divide by it"),
+        (_ARGUMENTS + _RIGHT.replace(" * utilisation)", ")") + "\n", "is missing"),
+        (_ARGUMENTS + "1.0\n", "it should be"),
+    ),
+    praise="three hard numbers and a soft one.",
+)
+
+EXERCISES = [HALF_KEPT, COSINE_TIMES, VELOCITY_ERROR, ENTRIES, INVERTED, HOURS]

@@ -1,0 +1,298 @@
+"""The grammar of captions: every scene can be said, and every caption can be read back.
+
+    caption  = thing relation thing [ "on" background ]        background: white, grey, black
+    thing    = "a" [ size ] [ fill ] colour shape              "a small striped red circle"
+    relation = "left of" | "right of" | "above" | "below"
+
+    caption, captions   scene -> text, in one of its two wordings
+    caption_tokens      scene table -> token numbers, a million per second, for training
+    read                text -> Request, what the text asks for
+    matches, agree      does a scene do what a request asks?
+
+"A right of B" is the same scene as "B left of A": ``read`` always turns a text so that the first
+object is the left or upper one, as in shapes.py. Words in brackets may be left out; a request then
+accepts any.
+"""
+
+import difflib
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from minildm import checks, inputs
+from minildm.shapes.scenes import (
+    ATTRIBUTES,
+    NAMES,
+    RELATIONS,
+    THING,
+    Scene,
+    Thing,
+    checked_rows,
+    listed,
+    to_rows,
+)
+
+MIRRORED = {"left of": "right of", "above": "below"}  # the same relation, read from the other side
+OPTIONAL = ("size 1", "fill 1", "size 2", "fill 2", "background")  # what a caption may leave out
+SHORTENED = 0.15  # share of training captions that may leave something out
+# Share of training captions that name the second object first. Less than 1/2, so that the order of
+# the words is a first hint of who is where; the rest of the rule can be learned from there.
+TURNED = 0.25
+
+PAD, NULL = 0, 1  # token numbers: nothing more to read; no text at all
+WORDS = tuple(
+    dict.fromkeys(
+        word
+        for known in (("a", "on"), *THING, RELATIONS, tuple(MIRRORED.values()), ATTRIBUTES[0])
+        for phrase in known
+        for word in phrase.split()
+    )
+)
+VOCABULARY = ("<pad>", "<null>", *WORDS)  # a word's token number is its place in here
+NUMBER = {word: number for number, word in enumerate(VOCABULARY)}
+SYNONYMS = {  # what people write, and what it is called here
+    "big": "large", "huge": "large", "little": "small", "tiny": "small", "filled": "solid",
+    "plain": "solid", "gray": "grey", "violet": "purple", "turquoise": "cyan", "over": "above",
+    "under": "below", "beneath": "below", "an": "a", "the": "a",
+}  # fmt: skip
+LENGTH = 14  # words of the longest caption, and so the tokens of every caption
+
+
+class Request(NamedTuple):
+    """What a text asks for: a ``Scene`` with None wherever the text says nothing."""
+
+    background: str | None
+    relation: str
+    first: Thing
+    second: Thing
+
+
+# --- writing --------------------------------------------------------------------------------------
+
+
+def caption(scene: Scene, mirrored: bool = False) -> str:
+    """The full caption of a scene; ``mirrored`` names the second object first.
+
+    "a small striped red circle above a large solid blue star on grey", or
+    "a large solid blue star below a small striped red circle on grey".
+    """
+    return captions(to_rows([scene]), torch.tensor([mirrored]))[0]
+
+
+def captions(rows: Tensor, mirrored: Tensor, keep: Tensor | None = None) -> list[str]:
+    """Texts of scene rows (n, 10); ``mirrored`` (n,) bool.
+
+    ``keep`` (n, 5) bool: which of ``OPTIONAL`` are said; None: all.
+    """
+    said = wording(rows, mirrored, keep).tolist()
+    return [" ".join(VOCABULARY[number] for number in line if number != PAD) for line in said]
+
+
+def caption_tokens(rows: Tensor, u: Tensor) -> Tensor:
+    """Captions for training, as token numbers: rows (n, 10), u (n,) -> int64 (n, LENGTH).
+
+    One uniform number u in [0, 1) chooses among all wordings of a scene: mirrored with probability
+    ``TURNED``; of each kind, a share ``SHORTENED`` drops every one of ``OPTIONAL`` with probability
+    1/2, the others are full captions.
+    Raises ValueError for rows that are no scenes, or u outside [0, 1).
+    """
+    rows, u = checked_rows(rows), checks.uniform("u", u).double()
+    if u.shape != (len(rows),):
+        raise ValueError(f"u must be ({len(rows)},), one for each row; got {tuple(u.shape)}")
+    mirrored = u < TURNED
+    # uniform again, and independent of mirrored
+    rest = torch.where(mirrored, u / TURNED, (u - TURNED) / (1 - TURNED))
+    subset = (rest / SHORTENED * 2 ** len(OPTIONAL)).long()  # its bits say which words to keep
+    bits = subset[:, None] >> torch.arange(len(OPTIONAL), device=u.device) & 1  # (n, 5)
+    return wording(rows, mirrored, (rest >= SHORTENED)[:, None] | bits.bool())
+
+
+def wording(rows: Tensor, mirrored: Tensor, keep: Tensor | None = None) -> Tensor:
+    """``captions`` as token numbers: int64 (n, LENGTH), filled up with PAD.
+
+    Raises ValueError for rows that are no scenes, and for other choices than bool (n,), (n, 5).
+    """
+    rows = checked_rows(rows)
+    n = len(rows)
+    if keep is None:
+        keep = torch.ones(n, len(OPTIONAL), dtype=torch.bool, device=rows.device)
+    mirrored = _choices("mirrored", mirrored, (n,))
+    keep = _choices("keep", keep, (n, len(OPTIONAL)))
+    swap = mirrored[:, None]
+    # Each attribute's token, in the order in which it is said.
+    said = torch.stack([_tokens(i)[rows[:, i]] for i in range(2, 10)], dim=1)  # (n, 8)
+    first, second = said.split(4, dim=1)
+    one, two = torch.where(swap, second, first), torch.where(swap, first, second)  # (n, 4)
+    keep_first, keep_second = keep[:, :2], keep[:, 2:4]
+    keep_one = torch.where(swap, keep_second, keep_first)  # (n, 2): size, fill
+    keep_two = torch.where(swap, keep_first, keep_second)
+    relation = torch.where(swap[:, :, None], _relations(True), _relations(False))  # (n, 2, 2)
+    relation = relation[torch.arange(n), rows[:, 1]]  # (n, 2): "left of" has two words
+    a, on = (torch.full((n, 1), NUMBER[word]) for word in ("a", "on"))
+    background = _tokens(0)[rows[:, 0]][:, None]  # (n, 1)
+    tokens = torch.cat([a, one, relation, a, two, on, background], dim=1)  # (n, LENGTH)
+
+    always = torch.ones_like(a, dtype=torch.bool)
+    last = keep[:, 4:]
+    spoken = torch.cat(
+        [always, keep_one, always, always, relation != PAD]
+        + [always, keep_two, always, always, last, last],
+        dim=1,
+    )
+    # Close the gaps: every spoken word moves to the left, the others behind the end.
+    place = torch.where(spoken, spoken.cumsum(1) - 1, LENGTH)  # (n, LENGTH)
+    closed = tokens.new_full((n, LENGTH + 1), PAD).scatter_(1, place, tokens)
+    return closed[:, :LENGTH]
+
+
+def _choices(name: str, values: Tensor, shape: tuple[int, ...]) -> Tensor:
+    values = inputs.tensor(name, values)
+    if values.dtype != torch.bool or values.shape != shape or values.is_meta:
+        raise ValueError(
+            f"{name} must be bool {shape}; got {values.dtype} {tuple(values.shape)}"
+            f"{' without values (meta)' if values.is_meta else ''}"
+        )
+    return values
+
+
+def _tokens(attribute: int) -> Tensor:
+    """Token numbers of the values of a one-word attribute."""
+    return torch.tensor([NUMBER[word] for word in ATTRIBUTES[attribute]])
+
+
+def _relations(mirrored: bool) -> Tensor:
+    """Token numbers (relations, 2) of the relations' words, PAD where there is only one."""
+    phrases = [(MIRRORED[name] if mirrored else name).split() for name in RELATIONS]
+    return torch.tensor([[NUMBER[word] for word in p] + [PAD] * (2 - len(p)) for p in phrases])
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+def read(text: str) -> Request:
+    """What a text asks for, the left or upper object first; see the grammar above.
+
+    Raises ValueError for a word outside the vocabulary (naming the nearest ones) and for a text
+    outside the grammar (naming the place and what may stand there).
+    """
+    words = split(text)
+    one, place = _read_thing(text, words, 0)
+    relation, place = _read_relation(text, words, place)
+    two, place = _read_thing(text, words, place)
+    background = None
+    if place < len(words):
+        _, place = _take(text, words, place, ("on",), "'on' or the end")
+        background, place = _take(text, words, place, ATTRIBUTES[0], "a background")
+    if place < len(words):
+        raise _misplaced(text, words, place, "the end")
+    if relation in RELATIONS:
+        return Request(background, relation, one, two)
+    turned = {said: name for name, said in MIRRORED.items()}
+    return Request(background, turned[relation], two, one)
+
+
+def split(text: str) -> list[str]:
+    """The words of a text, in lower case. ValueError names all that the grammar does not have."""
+    if not isinstance(text, str):
+        raise ValueError(f"a text is a string; got {text!r}")
+    words = text.lower().strip(" .\n\t").split()
+    unknown = [word for word in dict.fromkeys(words) if word not in WORDS]
+    if unknown:
+        names = ", ".join(map(repr, unknown))
+        near = [", ".join(found) for found in map(_nearest, unknown) if found]
+        hint = f"; nearest: {'; '.join(near)}" if near else ""
+        raise ValueError(
+            f"unknown word{'s' * (len(unknown) > 1)} {names} in {text!r}{hint}. The vocabulary: "
+            f"{' '.join(WORDS)}"
+        )
+    return words
+
+
+def _nearest(word: str) -> list[str]:
+    if word in SYNONYMS:
+        return [SYNONYMS[word]]
+    return difflib.get_close_matches(word, WORDS, n=3, cutoff=0.5)
+
+
+def _read_thing(text: str, words: list[str], place: int) -> tuple[Thing, int]:
+    sizes, fills, colours, shapes = THING
+    _, place = _take(text, words, place, ("a",), "'a'")
+    size = fill = None
+    if words[place : place + 1] and words[place] in sizes:
+        size, place = words[place], place + 1
+    if words[place : place + 1] and words[place] in fills:
+        fill, place = words[place], place + 1
+    open_to = [name for name, value in (("size", size), ("fill", fill)) if value is None]
+    before = "a colour" if size or fill else f"a {', '.join(open_to)} or colour"
+    colour, place = _take(text, words, place, colours, before)
+    shape, place = _take(text, words, place, shapes, "a shape")
+    return Thing(size, fill, colour, shape), place
+
+
+def _read_relation(text: str, words: list[str], place: int) -> tuple[str, int]:
+    for phrase in (*RELATIONS, *MIRRORED.values()):
+        if words[place : place + len(phrase.split())] == phrase.split():
+            return phrase, place + len(phrase.split())
+    names = ", ".join((*RELATIONS, *MIRRORED.values()))
+    if place < len(words) and words[place] in ("left", "right"):
+        raise _misplaced(text, words, place + 1, "'of'")
+    raise _misplaced(text, words, place, f"a relation to a second object ({names})")
+
+
+def _take(text: str, words: list[str], place: int, known, expected: str) -> tuple[str, int]:
+    if place < len(words) and words[place] in known:
+        return words[place], place + 1
+    names = f" ({', '.join(known)})" if len(known) > 1 else ""
+    raise _misplaced(text, words, place, expected + names)
+
+
+def _misplaced(text: str, words: list[str], place: int, expected: str) -> ValueError:
+    found = f"{words[place]!r} as word {place + 1}" if place < len(words) else "the end"
+    return ValueError(
+        f"{text!r} is outside the grammar: expected {expected}, found {found}. A full example: "
+        "a small striped red circle above a large solid blue star on grey"
+    )
+
+
+# --- comparing ------------------------------------------------------------------------------------
+
+
+def matches(scene: Scene, request: Request) -> bool:
+    """Does the scene do all that the request asks, each object with its own attributes?"""
+    return bool(agree(to_rows([scene]), request_rows([request])).all())
+
+
+def agree(rows: Tensor, wanted: Tensor) -> Tensor:
+    """Attribute by attribute: scene rows (n, 10), ``request_rows`` (n, 10) -> bool (n, 10).
+
+    One row is compared with all. Raises ValueError for rows that are none.
+    """
+    rows, wanted = checked_rows(rows), checked_rows(wanted, "wanted", least=-1)
+    if len(rows) != len(wanted) and 1 not in (len(rows), len(wanted)):
+        raise ValueError(f"rows and wanted are as many; got {len(rows)} and {len(wanted)}")
+    return (rows == wanted) | (wanted < 0)
+
+
+def request_rows(requests: list[Request]) -> Tensor:
+    """Requests as integers like ``to_rows``: int64 (n, 10), with -1 for what is not said.
+
+    Raises ValueError for a value that is no attribute.
+    """
+    rows = []
+    if not listed(requests):
+        raise ValueError(f"requests must be a list of Request; got {requests!r}")
+    for r in requests:
+        values = (r.background, r.relation, *r.first, *r.second)
+        if len(values) != len(NAMES):
+            raise ValueError(f"a request has {', '.join(NAMES)}; got {values}")
+        for value, name, known in zip(values, NAMES, ATTRIBUTES, strict=True):
+            if value is not None and value not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}; got {value!r}")
+        rows.append(
+            [
+                -1 if v is None else known.index(v)
+                for v, known in zip(values, ATTRIBUTES, strict=True)
+            ]
+        )
+    return torch.tensor(rows, dtype=torch.int64).reshape(-1, len(ATTRIBUTES))  # (n, 10)

@@ -1,0 +1,245 @@
+"""What chapter 2 measures: the walk at every corner of its sliders, random latents, bands."""
+
+import itertools
+import json
+
+import pytest
+import torch
+
+from book.ch02_concepts.figures import (
+    concept_map,
+    drawn_to_size,
+    error_map,
+    in_colours,
+    milestones,
+)
+from book.ch02_concepts.walk import (
+    PAIRS,
+    lead_back,
+    random_latents,
+    scene_pair,
+    share_band,
+    walk_stop,
+)
+from book.ch02_concepts.walk_widget import LatentWalk, panel_images, panel_words
+from minildm.latent import LatentDiffusion
+from minildm.shapes.accuracy import lower_bound
+from minildm.shapes.judge import judge
+
+
+@pytest.fixture(scope="module")
+def model():
+    return LatentDiffusion.load("shapes")
+
+
+# --- the walk -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "u", "back"), [*itertools.product(PAIRS, (0.0, 0.5, 1.0), (0.0, 0.05, 0.5, 1.0))]
+)
+def test_every_corner_of_the_sliders(model, name, u, back):
+    stop = walk_stop(model, scene_pair(name), u, back)
+    images = panel_images(stop)
+    assert images.shape == (4, 3, 64, 64)
+    assert images.isfinite().all()
+    assert images.abs().max() <= 1
+    assert len(panel_words(stop)) == 4
+    if back < 0.05:
+        assert torch.equal(stop.led_back, stop.decoded)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_the_ends_are_the_pictures(model, name):
+    pair = scene_pair(name)
+    wanted = judge(pair)
+    assert wanted.accepted.all()
+    for u in (0, 1):
+        stop = walk_stop(model, pair, u)
+        assert torch.equal(stop.pixels, pair[u])
+        assert stop.accepted == (True, True, True)
+        assert torch.equal(judge(stop.decoded[None]).rows[0], wanted.rows[u])
+
+
+def test_the_words_are_the_judge_s(model):
+    stop = walk_stop(model, scene_pair("everything differs"), 0.3)
+    assert stop.accepted[:2] == (False, True)  # pixels no longer, latents still
+    words = panel_words(stop)
+    assert words[0] == "pixels mixed: no scene"
+    assert words[2].endswith("a scene")
+    # the picture that is called "decoded" is that of the latent shown beside it
+    torch.testing.assert_close(model.decode(stop.latent[None])[0], stop.decoded)
+
+
+def test_each_verdict_belongs_to_its_picture(model):
+    """Half way is no scene, but with noise up to T and back there is one (with this seed)."""
+    stop = walk_stop(model, scene_pair("everything differs"), 0.5, back=1.0, seed=2)
+    own = judge(torch.stack([stop.pixels, stop.decoded, stop.led_back])).accepted.tolist()
+    assert own == [False, False, True]  # or the next line could not fail
+    assert list(stop.accepted) == own
+
+
+def test_the_panel_shows_every_channel_in_its_corner(model):
+    stop = walk_stop(model, scene_pair("another place"), 0.5)
+    shown = panel_images(stop)[1]
+    for k, (row, column) in enumerate(itertools.product((0, 32), (0, 32))):
+        corner = shown[0, row : row + 32 : 4, column : column + 32 : 4]
+        torch.testing.assert_close(corner, (stop.latent[k] / 3).clamp(-1, 1))
+
+
+def test_wrong_requests_are_named(model):
+    pair = scene_pair("another place")
+    with pytest.raises(ValueError, match="u must lie in 0..1"):
+        walk_stop(model, pair, 1.2)
+    with pytest.raises(ValueError, match="pair must hold two pictures; got 1"):
+        walk_stop(model, pair[:1], 0.5)
+    with pytest.raises(ValueError, match="back must lie in 0..1"):
+        walk_stop(model, pair, 0.5, back=-0.1)
+    with pytest.raises(ValueError, match="name must be one of everything differs"):
+        scene_pair("nothing")
+
+
+def test_leading_back_keeps_what_little_noise_leaves(model):
+    z = model.encode(scene_pair("everything differs"))
+    assert torch.equal(lead_back(model, z, 0), z)
+    little, all_of_it = (lead_back(model, z, back, seed=1) for back in (0.17, 1))
+    near, far = ((led - z).norm() / z.norm() for led in (little, all_of_it))
+    assert near < 0.2
+    assert far > 0.8
+    other = lead_back(model, z.flip(0), 1, seed=1)  # at T nothing of z is left:
+    assert (other - all_of_it).norm() / z.norm() < 0.1  # the same noise gives the same picture
+    assert (lead_back(model, z, 1, seed=2) - all_of_it).norm() / z.norm() > 0.5
+
+
+# --- random latents -------------------------------------------------------------------------------
+
+
+def test_random_latents_have_the_moments_that_they_promise():
+    generator = torch.Generator().manual_seed(5)
+    mix = torch.randn(12, 12, generator=generator)
+    data = (torch.randn(5000, 12, generator=generator) @ mix + 3).reshape(-1, 3, 2, 2)
+    flat = data.flatten(1)
+    for covariance in (False, True):
+        drawn = random_latents(data, 20000, covariance, seed=1)
+        assert drawn.shape == (20000, 3, 2, 2)
+        assert drawn.dtype == torch.float32
+        drawn = drawn.flatten(1)
+        torch.testing.assert_close(drawn.mean(0), flat.mean(0), rtol=0, atol=0.15)
+        torch.testing.assert_close(drawn.std(0), flat.std(0), rtol=0.03, atol=0)
+        far = (drawn.T.corrcoef() - flat.T.corrcoef()).abs().max()
+        assert (far < 0.05) == covariance
+    assert torch.equal(random_latents(data, 3, seed=2), random_latents(data, 3, seed=2))
+    with pytest.raises(ValueError, match="at least two"):
+        random_latents(data[:1], 3)
+
+
+def test_bands_hold_the_share_and_are_even_handed():
+    for hits, tries in ((0, 100), (3, 100), (50, 100), (100, 100), (7, 9)):
+        low, high = share_band(hits, tries)
+        assert low <= hits / tries <= high
+        assert low == lower_bound(hits, tries)
+        mirrored = share_band(tries - hits, tries)
+        assert (1 - mirrored[1], 1 - mirrored[0]) == pytest.approx((low, high))
+    assert share_band(0, 100)[1] == pytest.approx(0.0263, abs=1e-3)  # z² / (n + z²)
+    assert share_band(50, 1000)[1] < share_band(5, 100)[1]
+
+
+# --- figures --------------------------------------------------------------------------------------
+
+
+def test_the_size_figure_draws_numbers_to_scale(model):
+    x = scene_pair("another place")[0]
+    z = model.encode(x[None])[0]
+    fig = drawn_to_size(x, z)
+    width, _ = fig.get_size_inches()
+    picture, small, large = (ax.get_position().width * width for ax in fig.axes[:3])
+    assert picture / 64 == pytest.approx(small / 8)
+    assert large > 2 * small
+    assert len(fig.axes) == 1 + 2 * 4
+
+
+def test_milestones_mark_each_way():
+    ways = {"a": {"first": 900, "second": 400}, "b": {"first": 800, "second": 300}}
+    fig = milestones(ways, "t", (1000, 0))
+    (ax,) = fig.axes
+    assert ax.get_xlim() == (1000, 0)
+    marks = {line.get_label(): list(line.get_xdata()) for line in ax.lines[2:]}
+    assert marks == {"a": [900, 400], "b": [800, 300]}
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["first", "second"]
+    with pytest.raises(ValueError, match="'b' must have the things"):
+        milestones({**ways, "b": {"first": 1}}, "t", (1, 0))
+
+
+def test_the_concept_map_needs_all_pictures_and_badges_all_concepts():
+    names = ("picture", "round trip", "latent", "noisy", "estimate", "noise", "half way", "end")
+    images = {name: torch.zeros(3, 4, 4) for name in (*names, "made")}
+    fig = concept_map(images)
+    badges = {text.get_text() for text in fig.axes[0].texts} & set("12345")
+    assert badges == set("12345")
+    heights = {
+        k: [t.get_position()[1] for t in fig.axes[0].texts if t.get_text() == k] for k in "23"
+    }
+    forward, legend = sorted(heights["2"], reverse=True)
+    reverse, legend_too = sorted(heights["3"], reverse=True)
+    assert 17.5 < forward < 36.5  # noise is added in row B, and only there
+    assert legend < reverse < 17.5  # it is taken away in row C
+    assert legend == legend_too
+    thumbs = [ax for ax in fig.axes[0].child_axes if ax.images]
+    assert len(thumbs) == 10  # the latent is shown in two rows
+    with pytest.raises(ValueError, match="lack made, noise"):
+        concept_map({k: v for k, v in images.items() if k not in ("made", "noise")})
+
+
+def test_maps_of_latents_and_errors():
+    z = torch.tensor([[[[3.0]], [[-6.0]], [[0.0]], [[9.0]]]])
+    assert in_colours(z).flatten().tolist() == [1, -1, 0]
+    with pytest.raises(ValueError, match="c >= 3"):
+        in_colours(z[:, :2])
+    x = torch.zeros(1, 3, 1, 2)
+    y = x.clone()
+    y[0, :, 0, 1] = torch.tensor([-0.5, 0.25, 0.0])
+    shown = error_map(y, x, gain=4)
+    assert shown[0, :, 0].tolist() == [[1, 0]] * 3  # white; 1 - 4 · 0.25
+
+
+# --- the widget -----------------------------------------------------------------------------------
+
+
+def test_the_widget_answers_with_the_stop_that_was_asked_for(model):
+    widget = LatentWalk(model, repair=True)
+    before = widget.panels
+    asked = {"pair": "another colour", "u": 0.15, "back": 0.5, "request": 1}
+    widget.wanted = asked
+    stop = walk_stop(model, scene_pair("another colour"), 0.15, 0.5)
+    assert widget.shown["words"] == panel_words(stop)
+    assert widget.shown["request"] == 1
+    height, width = widget.shown["height"], widget.shown["width"]
+    assert (height, width) == (66, 4 * 66)
+    assert len(widget.panels) == 3 * height * width
+    assert widget.panels != before
+    got = torch.frombuffer(bytearray(widget.panels), dtype=torch.uint8).reshape(height, width, 3)
+    for k, image in enumerate(panel_images(stop)):  # each with a frame of 1 pixel
+        wanted = ((image + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0)
+        left = 66 * k + 1
+        assert torch.equal(got[1:65, left : left + 64], wanted)
+    assert not torch.equal(stop.led_back, stop.decoded)
+
+
+def test_without_repair_there_are_three_panels_and_no_noise(model):
+    widget = LatentWalk(model)
+    assert widget.shown["width"] == 3 * 66
+    assert len(widget.shown["words"]) == 3
+    assert widget.wanted["back"] == 0
+    json.dumps(widget.shown)  # nothing in it that a browser cannot read
+    assert repr(widget) == "LatentWalk(repair=False)"
+
+
+def test_the_script_is_one_plain_module():
+    """Nothing is fetched from anywhere: it works without a network."""
+    text = LatentWalk._esm.read_text(encoding="utf-8") if hasattr(
+        LatentWalk._esm, "read_text"
+    ) else str(LatentWalk._esm)  # fmt: skip
+    assert "export default" in text
+    assert "import " not in text
+    assert "http" not in text
+    assert "fetch(" not in text

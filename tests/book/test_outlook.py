@@ -1,0 +1,115 @@
+"""Chapter 8: what a wrong start costs, one clock for all schedules, where a loss is spent."""
+
+import math
+
+import pytest
+import torch
+
+from book.ch04_3_gaussian.gaussian_case import propagate, standard_normal
+from book.ch05_4_sampling.line_data import THREE, Clusters, even_normal, exact_end
+from book.ch08_outlook.closed_forms import (
+    exact_point,
+    flow_time,
+    implied_weight,
+    start_mismatch,
+    straightness,
+)
+from book.ch08_outlook.figures import brightness_rows, walks
+from minildm.denoise import gaussian_denoiser
+from minildm.predict import EPS, FLOW, Z0, V
+from minildm.samplers import heun, sample
+from minildm.schedule import (
+    CosineSchedule,
+    DiscreteSchedule,
+    FlowSchedule,
+    linear_betas,
+    scaled_linear_betas,
+    zero_terminal_snr,
+)
+
+
+def column(*values):
+    return torch.tensor(values, dtype=torch.float64)[:, None]
+
+
+@pytest.mark.parametrize(("variance", "mean"), [(60.0, 3.0), (1000.0, -40.0)])
+@pytest.mark.parametrize("repair", [False, True])
+def test_the_sampler_loses_what_the_formula_says(variance, mean, repair):
+    betas = scaled_linear_betas()
+    schedule = DiscreteSchedule(zero_terminal_snr(betas) if repair else betas)
+    exact = gaussian_denoiser(schedule, torch.tensor([mean]).double(), column(variance))
+    end = propagate(exact, schedule, standard_normal(1), schedule.times(200), heun)[-1]
+    kept = start_mismatch(schedule, variance)
+    assert abs(math.sqrt(float(end.cov) / variance) - float(kept.spread)) < 0.003
+    assert abs(float(end.mean) / mean - float(kept.mean)) < 0.003
+    assert (float(kept.spread) == 1) == repair
+
+
+def test_a_start_that_fits_costs_nothing_and_nonsense_is_refused():
+    schedule = DiscreteSchedule(scaled_linear_betas())
+    assert float(start_mismatch(schedule, 1.0).spread) == pytest.approx(1)
+    assert float(start_mismatch(schedule, 0.0).mean) == 1
+    assert start_mismatch(schedule, torch.tensor([1.0, 9.0])).mean.shape == (2,)
+    with pytest.raises(ValueError, match="variance must be >= 0; got -2"):
+        start_mismatch(schedule, -2.0)
+
+
+@pytest.mark.parametrize("schedule", [CosineSchedule(), DiscreteSchedule(linear_betas())])
+def test_on_the_clock_of_the_flow_the_snr_is_the_same(schedule):
+    times = schedule.times(9)[1:-1]
+    there = flow_time(schedule, times)
+    torch.testing.assert_close(
+        FlowSchedule().half_log_snr(there), schedule.half_log_snr(times), rtol=1e-9, atol=1e-9
+    )
+    assert float(flow_time(schedule, schedule.times(1)[-1])) == 0
+
+
+def test_exact_points_lie_on_a_finely_sampled_walk():
+    z, flow = even_normal(12), FlowSchedule()
+    assert torch.allclose(exact_point(THREE, z, 1.0), z, atol=1e-9)
+    assert torch.allclose(exact_point(THREE, z, 0.0), exact_end(THREE, z), atol=1e-9)
+    walk = sample(THREE.denoiser(flow), flow, z, flow.times(200), heun)
+    for shot in walk:
+        if 0.1 < float(shot.t) < 0.95:
+            assert torch.allclose(shot.z, exact_point(THREE, z, shot.t), atol=2e-3), shot.t
+
+
+def test_straight_are_the_walks_to_a_single_point_and_to_nothing_else():
+    z = even_normal(9)
+    point = Clusters((1.0,), (0.7,), (1e-6,))
+    assert straightness(point, z).max() < 1e-6
+    wide = Clusters((1.0,), (0.5,), (1.0,))
+    # sd(t)^2 = (1 - t)^2 + t^2: a walk is 0.5 (1 - t) + sd(t) z, its chord is z - (z + 0.5)
+    t = (torch.arange(2000, dtype=torch.float64) + 0.5) / 2000
+    slope = (2 * t - 1) / ((1 - t) ** 2 + t**2).sqrt()
+    wanted = slope.square().mean() * z[:, 0] ** 2
+    torch.testing.assert_close(straightness(wide, z), wanted, rtol=1e-3, atol=1e-4)
+
+
+def test_weights_follow_from_errors_and_times():
+    t = torch.linspace(0.1, 0.9, 9, dtype=torch.float64)
+    flow, cosine = FlowSchedule(), CosineSchedule()
+    for schedule, target, factor in ((flow, FLOW, 2), (cosine, V, math.pi)):
+        signal, noise = schedule(t)
+        torch.testing.assert_close(
+            factor * implied_weight(schedule, target, t), noise / signal, rtol=1e-5, atol=0
+        )
+    ratio = implied_weight(flow, Z0, t) / implied_weight(flow, EPS, t)
+    torch.testing.assert_close(ratio, (t / (1 - t)) ** 2)  # 1 / SNR
+    steps = torch.arange(2, 1000)
+    linear = DiscreteSchedule(linear_betas())
+    level = 2 * linear.half_log_snr(steps)
+    total = -(implied_weight(linear, EPS, steps) * torch.gradient(level)[0]).sum()
+    assert float(total) == pytest.approx(0.998, abs=2e-3)  # shares of the times add up to all
+
+
+def test_rows_of_brightness_show_every_run_and_walks_run_towards_data():
+    quantiles = [-0.9, -0.8, -0.4, 0.0, 0.4, 0.8, 0.9]
+    ax = brightness_rows({"a": [quantiles, quantiles], "b": [quantiles]}, quantiles).axes[0]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["the data", "a", "b"]
+    thick = [line for line in ax.lines if line.get_linewidth() == 5]
+    assert len(thick) == 4 and list(thick[0].get_xdata()) == [-0.4, 0.4]
+    times = torch.linspace(1, 0, 5)
+    left, right = walks({"x": (times, torch.ones(5, 2)), "y": (times, torch.ones(5, 3))}).axes
+    assert len(left.lines) == 2 and len(right.lines) == 3
+    assert left.get_xlim()[0] > left.get_xlim()[1]

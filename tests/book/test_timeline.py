@@ -1,0 +1,60 @@
+"""The timeline of chapter 1: its dates are those of the arXiv numbers, and its sources exist."""
+
+import sys
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+
+from citations import read_bibliography  # noqa: E402
+
+from book.ch01_background.timeline import STRANDS, TIMELINE, Work, draw_timeline, month_of  # noqa: E402
+
+ENTRIES = read_bibliography(ROOT / "chapters" / "references.bib")
+
+
+@pytest.mark.parametrize("work", [w for w in TIMELINE if w.arxiv], ids=lambda w: w.name)
+def test_month_and_number_agree(work: Work):
+    """A number is given when a paper is announced, up to a weekend after it was sent: CLIP's
+    2103.00020 was submitted on 26 February."""
+    assigned = date(*month_of(work.arxiv), 1)
+    sent = {(assigned - timedelta(days=3)).timetuple()[:2], assigned.timetuple()[:2]}
+    assert (work.year, work.month) in sent
+    if work.name != "CLIP":
+        assert (work.year, work.month) == month_of(work.arxiv)
+
+
+@pytest.mark.parametrize("work", TIMELINE, ids=lambda w: w.name)
+def test_every_work_has_its_source(work: Work):
+    entry = ENTRIES[work.key]
+    if work.arxiv:
+        assert entry["eprint"] == work.arxiv
+    else:
+        assert entry["url"].startswith("https://")
+    assert work.year <= int(entry["year"]) <= work.year + 2
+    assert work.kind in STRANDS
+
+
+def test_works_stand_in_the_order_of_time():
+    dates = [(w.year, w.month) for w in TIMELINE]
+    assert dates == sorted(dates)
+    assert len({w.key for w in TIMELINE}) == len(TIMELINE)
+
+
+def test_numbers_of_another_form_are_refused():
+    assert month_of("0704.0001") == (2007, 4)
+    for wrong in ("2113.00001", "cs/0112017", "2112", "21.12345", "2100.00001", ""):
+        with pytest.raises(ValueError, match="arxiv"):
+            month_of(wrong)
+
+
+def test_each_dot_stands_at_its_date():
+    ax = draw_timeline().axes[0]
+    dots = [line for line in ax.lines if len(line.get_xdata())]
+    assert len(dots) == len(TIMELINE)
+    for row, (dot, work) in enumerate(zip(dots, TIMELINE, strict=True)):
+        assert abs(dot.get_xdata()[0] - work.year - (work.month - 0.5) / 12) < 1e-9
+        assert dot.get_ydata()[0] == row

@@ -1,0 +1,221 @@
+"""The text encoder and the UNet that reads it: order, padding, null token, both conditionings."""
+
+import json
+from dataclasses import asdict
+
+import pytest
+import torch
+from torch import nn
+
+from minildm.engine.fit import build
+from minildm.noise import keyed_normal
+from minildm.shapes.captions import LENGTH, NULL, PAD
+from minildm.text import (
+    TextEncoder,
+    TextEncoderConfig,
+    TextUNet,
+    TextUNetConfig,
+    build_network,
+    tokenize,
+)
+from minildm.unet import UNet, UNetConfig
+
+RED_ABOVE = "a small red circle above a large blue star on grey"
+BLUE_ABOVE = "a large blue star above a small red circle on grey"  # the same words, other order
+SHORT = "a red circle above a blue star"
+
+
+def make(conditioning="cross", pool=True, seed=0):
+    """A small text-to-image network whose zero-initialised layers are awake."""
+    text = TextEncoderConfig(dim=16, layers=2, heads=2)
+    unet = UNetConfig(channels=2, width=16, multipliers=(1, 1), attention=(0, 1), heads=2)
+
+    def awake():
+        net = TextUNet(TextUNetConfig(text, unet, conditioning, pool))
+        for parameter in net.parameters():
+            if not parameter.any():
+                nn.init.normal_(parameter, std=0.1)
+        return net.eval()
+
+    return build(awake, seed)
+
+
+@pytest.fixture(scope="module", params=["cross", "cross without pool", "concat"])
+def net(request):
+    return make(request.param.split()[0], pool="without" not in request.param)
+
+
+@pytest.fixture(scope="module")
+def z_t():
+    return keyed_normal((1,), range(2), (2, 4, 4))
+
+
+T = torch.tensor([700, 30])
+
+
+@torch.no_grad()
+def output(net, z_t, texts, **options):
+    return net(z_t, T, tokenize(texts), **options)
+
+
+# --- words and numbers ----------------------------------------------------------------------------
+
+
+def test_tokens_by_hand():
+    first, nothing = tokenize([SHORT, ""])
+    assert first.shape == (LENGTH,)
+    assert (first != PAD).sum() == len(SHORT.split())
+    assert first[0] == first[4]  # "a" and "a"
+    assert nothing.tolist() == [NULL] + [PAD] * (LENGTH - 1)
+    assert torch.equal(tokenize(SHORT), first[None])
+
+
+def test_words_that_are_not_known_and_texts_that_are_too_long():
+    with pytest.raises(ValueError, match=r"'rad'.*nearest: .*red"):
+        tokenize("a rad circle")
+    with pytest.raises(ValueError, match="has 15 words; at most 14"):
+        tokenize("a " * 15)
+
+
+def test_a_prompt_must_be_in_the_grammar_but_may_be_empty(net):
+    assert torch.equal(net.tokens(["", SHORT]), tokenize(["", SHORT]))
+    with pytest.raises(ValueError, match="outside the grammar"):
+        net.tokens("a red circle")
+
+
+# --- the encoder ----------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def test_padding_changes_nothing_and_is_zero():
+    encoder = build(TextEncoder, 0)
+    tokens = tokenize(SHORT)
+    words = int((tokens != PAD).sum())
+    full, cut = encoder(tokens), encoder(tokens[:, :words])
+    assert torch.equal(full[:, words:], torch.zeros_like(full[:, words:]))
+    torch.testing.assert_close(full[:, :words], cut, rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_word_knows_its_place_and_its_neighbours():
+    encoder = build(TextEncoder, 0)
+    one, other = encoder(tokenize(RED_ABOVE)), encoder(tokenize(BLUE_ABOVE))
+    red, also_red = one[0, 2], other[0, 8]  # "red" in either text
+    assert (red - also_red).abs().max() > 0.1
+    changed = encoder(tokenize(RED_ABOVE.replace("blue", "green")))
+    assert (changed[0, 2] - red).abs().max() > 1e-3  # "red" hears of the other thing's colour
+
+
+# --- the network ----------------------------------------------------------------------------------
+
+
+def test_the_text_matters_word_by_word(net, z_t):
+    plain = output(net, z_t, [RED_ABOVE] * 2)
+    for old, new in (("red", "green"), ("star", "cross"), ("above", "below"), ("grey", "black")):
+        changed = output(net, z_t, [RED_ABOVE.replace(old, new)] * 2)
+        assert ((changed - plain).abs().amax((1, 2, 3)) > 1e-4).all(), new
+
+
+def test_the_order_of_the_words_matters(net, z_t):
+    one, other = output(net, z_t, [RED_ABOVE] * 2), output(net, z_t, [BLUE_ABOVE] * 2)
+    assert ((one - other).abs().amax((1, 2, 3)) > 1e-4).all()
+
+
+def test_each_image_reads_its_own_text(net, z_t):
+    both = output(net, z_t, [RED_ABOVE, SHORT])
+    for i, text in enumerate((RED_ABOVE, SHORT)):
+        with torch.no_grad():
+            alone = net(z_t[i : i + 1], T[i : i + 1], tokenize(text))
+        torch.testing.assert_close(both[i : i + 1], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_padding_is_not_read(net, z_t):
+    tokens = tokenize([SHORT, SHORT])
+    words = int((tokens[0] != PAD).sum())
+    with torch.no_grad():
+        torch.testing.assert_close(
+            net(z_t, T, tokens), net(z_t, T, tokens[:, :words]), rtol=1e-4, atol=1e-5
+        )
+
+
+def test_pooling_tells_the_time_embedding_of_the_text(z_t):
+    """Without attention over the words, the pooled text alone must reach the picture."""
+    for pool in (True, False):
+        net = make(pool=pool)
+        for module in net.unet.modules():
+            if getattr(module, "read", None) is not None:
+                nn.init.zeros_(module.read.out.weight)
+        reached = (output(net, z_t, [RED_ABOVE] * 2) - output(net, z_t, [SHORT] * 2)).abs().max()
+        assert (reached > 1e-4) == pool
+
+
+def test_no_text_dropped_text_and_empty_text_are_the_null_token(net, z_t):
+    empty = output(net, z_t, ["", ""])
+    with torch.no_grad():
+        torch.testing.assert_close(net(z_t, T), empty)
+        encoded = net.encode(tokenize([RED_ABOVE, SHORT]))
+        torch.testing.assert_close(net(z_t, T, net.null(encoded)), empty)
+    drop = torch.tensor([True, False])
+    dropped = output(net, z_t, [RED_ABOVE, SHORT], drop=drop)
+    kept = output(net, z_t, [RED_ABOVE, SHORT])
+    torch.testing.assert_close(dropped[0], empty[0])
+    torch.testing.assert_close(dropped[1], kept[1])
+    assert (kept[0] - empty[0]).abs().max() > 1e-4
+
+
+def test_texts_that_are_encoded_already_are_not_encoded_again(net, z_t):
+    tokens = tokenize([RED_ABOVE, SHORT])
+    with torch.no_grad():
+        words = net.encode(tokens)
+        torch.testing.assert_close(net(z_t, T, words), net(z_t, T, tokens))
+        drop = torch.tensor([False, True])
+        torch.testing.assert_close(net(z_t, T, words, drop), net(z_t, T, tokens, drop))
+
+
+def test_dropping_trains_the_null_token_and_only_words_that_are_there(net, z_t):
+    net = make(net.config.conditioning, net.config.pool)
+    net(z_t, T, tokenize([SHORT, SHORT]), torch.tensor([True, False])).square().sum().backward()
+    gradient = net.text.words.weight.grad.abs().sum(1)
+    there = {NULL, *tokenize(SHORT)[0].tolist()} - {PAD}
+    assert set(gradient.nonzero()[:, 0].tolist()) == there
+    assert net.unet.null_context is None  # nothing that is never trained
+
+
+def test_errors_of_the_condition(net, z_t):
+    with pytest.raises(ValueError, match="1 texts for 2 latents"):
+        net(z_t, T, tokenize(SHORT))
+    with pytest.raises(ValueError, match="tokens must be whole numbers"):
+        net.encode(tokenize(SHORT).float())
+    assert torch.equal(net.encode(tokenize(SHORT).int()), net.encode(tokenize(SHORT)))
+    with pytest.raises(ValueError, match="may begin with 0"):
+        net.encode(torch.zeros(1, 3, dtype=torch.int64))
+
+
+def test_words_and_places_weigh_the_same_at_the_start():
+    encoder = build(lambda: TextEncoder(TextEncoderConfig(dim=128, layers=1)), 0)
+    for table in (encoder.words.weight, encoder.positions):
+        assert float(table.detach().std()) == pytest.approx(0.3, rel=0.1)
+
+
+# --- its settings ---------------------------------------------------------------------------------
+
+
+def test_a_config_survives_json(net, z_t):
+    config = TextUNetConfig(**json.loads(json.dumps(asdict(net.config))))
+    again = build_network(config)
+    again.load_state_dict(net.state_dict())
+    assert torch.equal(output(again.eval(), z_t, [SHORT] * 2), output(net, z_t, [SHORT] * 2))
+    assert isinstance(build_network(UNetConfig(channels=2, width=16)), UNet)
+
+
+def test_settings_that_contradict_each_other_are_refused():
+    with pytest.raises(ValueError, match="conditioning must be cross or concat"):
+        TextUNetConfig(conditioning="film")
+    with pytest.raises(ValueError, match=r"unet.classes must be 0; got 10"):
+        TextUNetConfig(unet=UNetConfig(classes=10))
+    with pytest.raises(ValueError, match=r"unet.context_dim must be 0; got 64"):
+        TextUNetConfig(unet=UNetConfig(context_dim=64))
+    few = TextUNetConfig(unet=UNetConfig(concat_channels=3), conditioning="concat")
+    assert TextUNet(few).unet.enter.in_channels == few.unet.channels + 3
+    with pytest.raises(ValueError, match="heads must divide"):
+        TextEncoderConfig(dim=10, heads=4)

@@ -1,0 +1,464 @@
+"""The chapters keep the book's rules, and the rules refuse notebooks that break them."""
+
+import copy
+import os
+import re
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import book_rules
+import build_book
+import nbformat
+import pytest
+from book_rules import BOOK, CHAPTERS, SOURCES, source_notebook
+from citations import cited, expand, read_bibliography
+from crosslinks import chapter_number
+
+from book.exercises import registry
+
+STEMS = sorted({p.stem for p in SOURCES.glob("*.md")} | {p.stem for p in CHAPTERS.glob("*.ipynb")})
+each = pytest.mark.parametrize("stem", STEMS)
+
+SMALL = """\
+---
+jupytext:
+  text_representation:
+    extension: .md
+    format_name: myst
+---
+
++++ {"name": "title"}
+
+# 7 A small chapter
+
+**Objectives.** You see a figure, as in [@ho2020ddpm].
+
+**Prerequisites.** None. **Measured:** 2 s and 0.3 GB on one thread.
+
+```{code-cell} ipython3
+:name: sum
+
+import sys
+def check(id, answer): print(f"[todo] {id}")
+print("two and two is", 2 + 2)
+print("a warning", file=sys.stderr)
+```
+
++++ {"name": "figure-comes"}
+
+> **Misconception.** "A figure needs no text."
+
+```{code-cell} ipython3
+:name: figure
+:tags: [nbval-ignore-output]
+
+from matplotlib import pyplot as plt
+from book.display import show
+fig, ax = plt.subplots(figsize=(2, 2))
+ax.plot([0, 1])
+show(fig, alt="A straight line rises from 0 to 1.")
+```
+
+```{code-cell} ipython3
+:name: exercises
+
+first = ...   # YOUR CODE HERE
+check("7-1", first); check("7-2", ...); check("7-3", ...)
+```
+
++++ {"name": "end"}
+
+## Summary
+
+A figure says what it shows.
+
+## References
+
+[@*]
+"""
+STUBS = {f"7-{i}": SimpleNamespace(stub="first = ...   # YOUR CODE HERE") for i in (1, 2, 3)}
+
+
+# --- the chapters ------------------------------------------------------------------------------
+
+
+def test_each_source_has_its_notebook_and_each_notebook_its_source():
+    assert book_rules.check_pairs() == []
+
+
+@each
+def test_chapter_keeps_the_rules(stem):
+    notebook = nbformat.read(CHAPTERS / f"{stem}.ipynb", as_version=4)
+    source = source_notebook(SOURCES / f"{stem}.md")
+    assert book_rules.check_notebook(notebook, source) == []
+    assert book_rules.check_size(CHAPTERS / f"{stem}.ipynb") == []
+
+
+@each
+def test_exercises_of_the_chapter_are_those_of_its_module(stem):
+    module = f"book.{next((CHAPTERS / 'book').glob(f'ch{chapter_number(stem)}_[a-z]*')).name}"
+    own = {id: e for id, e in registry().items() if e.check.__module__ == f"{module}.exercises"}
+    assert book_rules.check_exercises(source_notebook(SOURCES / f"{stem}.md"), stem, own) == []
+
+
+def test_every_registered_exercise_belongs_to_a_chapter():
+    asked = {
+        id
+        for stem in STEMS
+        for id in book_rules.exercise_ids(source_notebook(SOURCES / f"{stem}.md"))
+    }
+    assert set(registry()) == asked
+
+
+def test_every_reference_has_what_a_reader_needs():
+    for key, entry in read_bibliography(book_rules.BIBLIOGRAPHY).items():
+        assert entry["year"].isdigit(), key
+        assert all("," in person for person in entry["author"].split(" and ")), key
+
+
+def test_every_reference_is_cited_and_its_arxiv_number_fits_its_year():
+    used = set(cited("\n".join(p.read_text(encoding="utf-8") for p in SOURCES.glob("*.md"))))
+    for key, entry in read_bibliography(book_rules.BIBLIOGRAPHY).items():
+        assert key in used, f"{key} is cited nowhere"
+        if number := entry.get("eprint"):
+            assert re.fullmatch(r"\d{4}\.\d{4,5}", number), key
+            first = 2000 + int(number[:2])  # a preprint comes before, or soon after, its journal
+            assert first - 1 <= int(entry["year"]) <= first + 3, key
+
+
+def test_no_work_is_in_the_bibliography_twice():
+    entries = read_bibliography(book_rules.BIBLIOGRAPHY)
+    titles = [re.sub(r"\W", "", entry["title"]).lower() for entry in entries.values()]
+    assert len(set(titles)) == len(titles)
+    places = [entry.get(f) for entry in entries.values() for f in ("eprint", "doi", "url")]
+    places = [place for place in places if place]
+    assert len(set(places)) == len(places)
+
+
+# --- the rules, fed with broken notebooks ------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The folder of a small chapter, built by the builder with a real kernel."""
+    folder = tmp_path_factory.mktemp("book")
+    source = folder / "07_small.md"
+    source.write_text(SMALL, encoding="utf-8")
+    build_book.build(source, folder, threads=1)
+    return folder
+
+
+@pytest.fixture
+def notebook(built):
+    return nbformat.read(built / "07_small.ipynb", as_version=4)
+
+
+@pytest.fixture
+def source(built):
+    return source_notebook(built / "07_small.md")
+
+
+def cell(notebook, name):
+    return next(c for c in notebook.cells if c.id == name)
+
+
+def picture(notebook):
+    """The output that holds the figure."""
+    return next(o for o in cell(notebook, "figure").outputs if "image/png" in o.get("data", {}))
+
+
+def test_a_built_chapter_keeps_the_rules(built, notebook, source):
+    assert book_rules.check_notebook(notebook, source) == []
+    assert book_rules.check_exercises(notebook, "07_small", STUBS) == []
+    assert book_rules.check_pairs(built, built) == []
+    assert [c.id for c in notebook.cells] == [
+        "title", "sum", "figure-comes", "figure", "exercises", "end",
+    ]  # fmt: skip
+    assert cell(notebook, "figure").metadata == {"tags": ["nbval-ignore-output"]}
+
+
+def test_the_builder_leaves_only_what_belongs_on_a_page(notebook):
+    [output] = cell(notebook, "sum").outputs  # the warning on stderr is gone
+    assert output.text == "two and two is 4\n"
+    data = picture(notebook).data
+    assert set(data) == {"image/png", "text/plain"}, "the picture is stored once"
+    assert data["text/plain"] == "A straight line rises from 0 to 1."
+    assert notebook.metadata.language_info == {"name": "python", "pygments_lexer": "ipython3"}
+    assert all(set(c.metadata) <= {"tags"} for c in notebook.cells), "no times of execution"
+
+
+def test_building_twice_gives_the_same_bytes(built):
+    before = (built / "07_small.ipynb").read_bytes()
+    build_book.build(built / "07_small.md", built, threads=1)
+    assert (built / "07_small.ipynb").read_bytes() == before
+
+
+def test_new_text_keeps_outputs_but_new_code_does_not(built, tmp_path):
+    for name in ("07_small.md", "07_small.ipynb"):
+        (tmp_path / name).write_bytes((built / name).read_bytes())
+    path = tmp_path / "07_small.md"
+    path.write_text(SMALL.replace("You see a figure", "You look at a figure"), encoding="utf-8")
+    build_book.build(path, tmp_path, keep=True)
+    new = nbformat.read(tmp_path / "07_small.ipynb", as_version=4)
+    assert "You look at a figure" in cell(new, "title").source
+    assert "image/png" in picture(new).data
+    path.write_text(SMALL.replace("2 + 2", "2 + 3"), encoding="utf-8")
+    with pytest.raises(ValueError, match="the code changed"):
+        build_book.build(path, tmp_path, keep=True)
+
+
+def test_a_chapter_that_breaks_a_rule_is_not_written(built, tmp_path):
+    path = tmp_path / "07_small.md"
+    path.write_text(SMALL.replace("## Summary", "## The end"), encoding="utf-8")
+    (tmp_path / "07_small.ipynb").write_bytes((built / "07_small.ipynb").read_bytes())
+    before = (tmp_path / "07_small.ipynb").read_bytes()
+    with pytest.raises(ValueError, match="Summary"):
+        build_book.build(path, tmp_path, keep=True)
+    assert (tmp_path / "07_small.ipynb").read_bytes() == before
+    assert {p.name for p in tmp_path.iterdir()} == {"07_small.md", "07_small.ipynb"}
+
+
+def edited_input(nb):
+    cell(nb, "sum").source += "\nprint(5)"
+
+
+def edited_text(nb):
+    cell(nb, "end").source += " More."
+
+
+def lost_cell(nb):
+    del nb.cells[2]
+
+
+def swapped_cells(nb):
+    nb.cells[0], nb.cells[2] = nb.cells[2], nb.cells[0]
+
+
+def other_tags(nb):
+    del cell(nb, "figure").metadata["tags"]
+
+
+def other_id(nb):
+    cell(nb, "sum").id = "a1b2c3d4"
+
+
+def never_executed(nb):
+    cell(nb, "sum").execution_count = None
+
+
+def executed_out_of_order(nb):
+    cell(nb, "sum").execution_count = 9
+
+
+def error_output(nb):
+    error = nbformat.v4.new_output("error", ename="ValueError", evalue="no", traceback=[])
+    cell(nb, "sum").outputs.append(error)
+
+
+def stderr_output(nb):
+    cell(nb, "sum").outputs.append(nbformat.v4.new_output("stream", name="stderr", text="w"))
+
+
+def widget_output(nb):
+    data = {build_book.WIDGET: {"model_id": "1"}}
+    cell(nb, "sum").outputs.append(nbformat.v4.new_output("display_data", data=data))
+
+
+def widget_state(nb):
+    nb.metadata["widgets"] = {}
+
+
+def private_path(nb):
+    cell(nb, "sum").outputs[0].text = f"saved to {BOOK}/model"
+
+
+def no_alt(nb):
+    picture(nb).metadata = {}
+
+
+def short_alt(nb):
+    picture(nb).metadata = {"image/png": {"alt": "a line"}}
+
+
+def html_picture_without_alt(nb):
+    picture(nb).data["text/html"] = '<p><img src="data:image/png;base64,AAAA"></p>'
+
+
+def linked_picture_without_alt(nb):
+    cell(nb, "end").source += "\n![](../docs/images/digits.png)"
+
+
+def invalid_notebook(nb):
+    cell(nb, "sum").outputs[0]["output_type"] = "noise"
+
+
+BROKEN = {
+    edited_input: "differs from the source in source",
+    edited_text: "differs from the source in source",
+    lost_cell: "5 cells, but the source has 6",
+    swapped_cells: "differs from the source in id",
+    other_tags: "differs from the source in tags",
+    other_id: "differs from the source in id",
+    never_executed: "was never executed",
+    executed_out_of_order: "has execution count 9, expected 1",
+    error_output: "ends in ValueError: no",
+    stderr_output: "stores stderr",
+    widget_output: "stores a widget",
+    widget_state: "metadata.widgets",
+    private_path: "path of the author's machine",
+    no_alt: "alternative text ''",
+    short_alt: "alternative text 'a line'",
+    html_picture_without_alt: "alternative text ''",
+    linked_picture_without_alt: "alternative text ''",
+    invalid_notebook: "not a valid notebook",
+}
+
+
+@pytest.mark.parametrize("damage", BROKEN, ids=lambda damage: damage.__name__)
+def test_a_broken_notebook_is_refused(damage, notebook, source):
+    damaged = copy.deepcopy(notebook)
+    damage(damaged)
+    assert BROKEN[damage] in "\n".join(book_rules.check_notebook(damaged, source))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        (":name: sum\n", "", "a code cell has no name"),
+        ('+++ {"name": "end"}', "+++", "a markdown cell has no name"),
+        (":name: sum", ":name: figure", "the name 'figure' occurs 2 times"),
+        (":name: sum", ":name: The_Sum", "'The_Sum' is not lower-case"),
+        ("[@ho2020ddpm]", "[@nobody1900]", "cites [@nobody1900], not in references.bib"),
+    ],
+)
+def test_a_broken_source_is_refused(old, new, problem, tmp_path):
+    assert old in SMALL
+    path = tmp_path / "07_small.md"
+    path.write_text(SMALL.replace(old, new), encoding="utf-8")
+    with pytest.raises(ValueError) as caught:
+        source_notebook(path)
+    assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize("word", book_rules.SECTIONS)
+def test_a_missing_section_is_named(word, notebook):
+    for c in notebook.cells:
+        c.source = c.source.replace(word, "Something else")
+    assert [p for p in book_rules.check_sections(notebook) if repr(word) in p]
+
+
+@pytest.mark.parametrize("part", ["2 s and", "0.3 GB", "Measured"])
+def test_a_missing_measurement_is_named(part, notebook):
+    title = cell(notebook, "title")
+    assert part in title.source
+    title.source = title.source.replace(part, "")
+    assert any("measured" in problem for problem in book_rules.check_sections(notebook))
+
+
+def test_exercises_and_registry_must_agree(notebook):
+    fewer = {k: v for k, v in STUBS.items() if k != "7-2"}
+    more = STUBS | {"7-4": STUBS["7-1"]}
+    changed = STUBS | {"7-1": SimpleNamespace(stub="first = ...   # YOUR CODE HERE: a number")}
+
+    def problems(registered, stem="07_small"):
+        return "\n".join(book_rules.check_exercises(notebook, stem, registered))
+
+    assert "'7-2' is not in chapters/book" in problems(fewer)
+    assert "'7-4' is never asked" in problems(more)
+    assert "stub of exercise '7-1' is in no cell" in problems(changed)
+    assert "'7-1' should be called 7.1-N" in problems(STUBS, stem="07_1_small")
+    exercises = cell(notebook, "exercises")
+    exercises.source = exercises.source.replace('check("7-3", ...)', "")
+    assert "2 exercises, fewer than 3" in problems({k: STUBS[k] for k in ("7-1", "7-2")})
+
+
+def test_too_large_a_notebook_is_refused(tmp_path):
+    path = tmp_path / "large.ipynb"
+    path.write_bytes(b" " * book_rules.MAX_BYTES)
+    assert book_rules.check_size(path) == []
+    path.write_bytes(b" " * (book_rules.MAX_BYTES + 1))
+    assert "400,001 bytes" in book_rules.check_size(path)[0]
+
+
+def test_orphans_are_named(tmp_path):
+    (tmp_path / "01_new.md").touch()
+    (tmp_path / "02_old.ipynb").touch()
+    assert book_rules.check_pairs(tmp_path, tmp_path) == [
+        "01_new.md was never built: run make book",
+        "02_old.ipynb has no source",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("stem", "number"),
+    [("03_algorithm", "03"), ("04_3_gaussian_case", "04_3"), ("05_6_gpu", "05_6")],
+)
+def test_chapter_numbers(stem, number):
+    assert chapter_number(stem) == number
+
+
+# --- citations ---------------------------------------------------------------------------------
+
+BIB = """\
+@article{solo,
+  author = {Núñez, Ana},
+  title = {On {Noise}},
+  journal = {A Journal},
+  year = {2001},
+  doi = {10.1/x},
+}
+
+@misc{pair,
+  author = {Ho, J. and Salimans, T.},
+  title = {Guidance},
+  year = {2022},
+  eprint = {2207.12598},
+}
+"""
+
+
+def test_citations_become_links_and_a_list(tmp_path):
+    path = tmp_path / "references.bib"
+    path.write_text(BIB, encoding="utf-8")
+    entries = read_bibliography(path)
+    text = "See [@pair; @solo] and [@solo]; not x[@2].\n\n[@*]\n"
+    assert cited(text) == ["pair", "solo"]
+    out = expand(text, entries, cited(text))
+    assert "[Ho and Salimans (2022)](https://arxiv.org/abs/2207.12598); [Núñez (2001)](" in out
+    assert "- Ho, J.; Salimans, T. (2022). [Guidance](https://arxiv.org/abs/2207.12598).\n" in out
+    assert "- Núñez, Ana (2001). [On {Noise}](https://doi.org/10.1/x). A Journal." in out
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("{pair,", "{solo,", "occurs twice"),
+        ("  year = {2022},\n", "", "'pair' has no year"),
+        ("  eprint = {2207.12598},\n", "", "'pair' has no url, doi or eprint"),
+        ("@misc{pair,\n", "@misc{pair, ", "1 of 2 entries can be read"),
+    ],
+)
+def test_a_broken_bibliography_is_refused(old, new, problem, tmp_path):
+    path = tmp_path / "references.bib"
+    path.write_text(BIB.replace(old, new), encoding="utf-8")
+    with pytest.raises(ValueError, match=problem):
+        read_bibliography(path)
+
+
+# --- nbval, as make test calls it --------------------------------------------------------------
+
+
+def test_nbval_compares_outputs_and_overlooks_the_live_copy(built, notebook, tmp_path):
+    cell(notebook, "sum").outputs[0].text = "two and two is 5\n"
+    nbformat.write(notebook, tmp_path / "wrong.ipynb")
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "conftest", "-q"]
+    command += ["-c", "pyproject.toml", f"--rootdir={BOOK}", "--nbval", "--nbval-current-env"]
+    command += ["--nbval-sanitize-with", "tests/nbval_sanitize.cfg"]
+    command += [str(built / "07_small.ipynb"), str(tmp_path / "wrong.ipynb")]
+    path = os.pathsep.join([str(BOOK), os.environ["PYTHONPATH"]])  # conftest.py is in the first
+    result = subprocess.run(
+        command, cwd=BOOK, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
+    )
+    assert "1 failed, 5 passed" in result.stdout, "the stored copy agrees, the changed one differs"
+    assert "two and two is 5" in result.stdout
