@@ -157,7 +157,7 @@ def main(
 
 def _expected() -> tuple:
     """Errors that say what to do. Asked for after one was raised: what can raise it is imported."""
-    module = sys.modules.get("minildm.checkpoint")
+    module = sys.modules.get("minildm.files.checkpoint")
     return (ValueError, OSError, *([module.CheckpointError] if module else []))
 
 

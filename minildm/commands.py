@@ -59,7 +59,7 @@ def check_place(out: Path, resume: bool, overwrite: bool) -> None:
     That is: in the book's own data; over a model, unless this very training is to go on; and where
     another training has stopped. Nothing is written here.
     """
-    from minildm.places import SHIPPED, homes
+    from minildm.files.places import SHIPPED, homes
 
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file; --out takes a folder")
@@ -113,7 +113,7 @@ def sample(args: Any) -> None:
     A model of digits takes classes: sample 3 8 --model outputs/digits. With --from a picture is
     changed (--strength: how much) or, with --mask, drawn anew where the mask is white.
     """
-    from minildm.images import save_png
+    from minildm.files.images import save_png
     from minildm.latent import LatentDiffusion
 
     out = picture_file(args.out)
@@ -195,7 +195,7 @@ def _picture(path: Path, model: Any, mode: str | None = None) -> Any:
     """A picture as the model takes it (1, C, H, W): its middle, in the right size."""
     import torch
 
-    from minildm.images import to_tensor
+    from minildm.files.images import to_tensor
 
     _, channels, *size = model.decode(torch.zeros(1, *model.latent_shape)).shape
     return to_tensor(path, size, mode or ("L" if channels == 1 else "RGB"))
@@ -218,6 +218,6 @@ def _ticking(step: Any, bar: Any) -> Any:
 
 def fetch(args: Any) -> None:
     """Fetch a full data set: the only command that uses the network."""
-    from minildm.download import download
+    from minildm.files.download import download
 
     print(f"{args.name}: {download(args.name, args.folder)}")

@@ -15,7 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from minildm import checks, inputs, tables
+from minildm import checks
+from minildm.checks import inputs
+from minildm.checks import inputs as tables
 
 Seed = int | torch.Generator
 FARTHEST = 1e6  # from the middle: points are float32

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from minildm import checks, tables
+from minildm import checks
+from minildm.checks import inputs as tables
 from minildm.predict import EPS, Parameterization
 from minildm.schedule import expand
 

@@ -16,19 +16,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minildm import inputs
 from minildm import schedule as schedules
 from minildm.autoencoder import Autoencoder
-from minildm.checkpoint import CheckpointError, load_weights
-from minildm.conditions import MOST, how_many, prepared
+from minildm.checks import inputs
+from minildm.checks.agreement import agreed_parameterization, agreed_schedule, agreed_size
+from minildm.checks.conditions import MOST, how_many, prepared
 from minildm.denoise import Denoiser, guided, network_denoiser
-from minildm.model_file import check_target, read_model, write_model
+from minildm.files.checkpoint import CheckpointError, load_weights
+from minildm.files.model import check_target, read_model, write_model
 from minildm.noise import keyed_normal
 from minildm.predict import Parameterization
 from minildm.process import diffuse
 from minildm.samplers import Snapshot, ddim, sample
 from minildm.text import TextUNet, listed
-from minildm.told_once import agreed_parameterization, agreed_schedule, agreed_size
 from minildm.unet import TrainedWith, UNet
 
 START, DRAW, REPLACE = range(20, 23)  # what a key of noise is used for

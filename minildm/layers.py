@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minildm import inputs
+from minildm.checks import inputs
 
 GROUPS = 8  # of every group norm
 WIDEST, MOST_BLOCKS, MOST_LEVELS = 2**14, 100, 16  # far beyond use: a slip of the pen ends here

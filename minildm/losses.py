@@ -15,7 +15,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from minildm import checks, inputs, tables
+from minildm import checks
+from minildm.checks import inputs
+from minildm.checks import inputs as tables
 from minildm.predict import Parameterization, V
 from minildm.process import Gaussian, diffuse
 from minildm.schedule import expand

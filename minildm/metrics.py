@@ -17,9 +17,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from minildm import checks, inputs, tables
+from minildm import checks
+from minildm.checks import inputs
+from minildm.checks import inputs as tables
 from minildm.losses import reconstruction_loss
-from minildm.shapes.accuracy import caption_accuracy
+from minildm.shapes.judge import caption_accuracy
 
 __all__ = [
     "Coverage", "caption_accuracy", "confident_classes", "confident_fraction", "frechet_distance",

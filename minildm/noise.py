@@ -9,8 +9,10 @@ are functions of them (logarithms, sines), which differ in their last bits betwe
 processor: they are equal bit for bit on one kind, and to about 1e-6 on all.
 """
 
+import functools
 import operator
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -89,3 +91,41 @@ def _listed(name: str, values: Sequence[int]) -> Sequence[int]:
     if not isinstance(values, Sequence | np.ndarray) or isinstance(values, str):
         raise ValueError(f"{name} must be a list of whole numbers; got {values!r}")
     return values
+
+
+ORDER, TIME, NOISE, DROP = range(4)  # what a key is used for: no two uses share numbers
+
+
+class Batch(NamedTuple):
+    """The samples of one step. Seed, step and sample index are the key of all its noise."""
+
+    seed: int
+    step: int
+    indices: Tensor
+
+    def uniform(self, purpose: int) -> Tensor:
+        """Uniform numbers in [0, 1): float64 (B,)."""
+        return keyed_uniform((self.seed, purpose, self.step), self.indices)
+
+    def normal(self, shape: Sequence[int], purpose: int = NOISE) -> Tensor:
+        """Standard normal noise: float32 (B, *shape)."""
+        return keyed_normal((self.seed, purpose, self.step), self.indices, shape)
+
+
+def batch_indices(n: int, batch: int, step: int, seed: int) -> Tensor:
+    """The samples of one step, int64 (batch,): each epoch is another shuffle of 0..n-1.
+
+    Depends on its arguments only. The n mod batch samples left at an epoch's end are skipped.
+    Raises ValueError if a batch is larger than the data.
+    """
+    per_epoch = n // batch
+    if per_epoch < 1:
+        raise ValueError(f"batch = {batch} is larger than the {n} samples there are; lower it")
+    epoch, place = divmod(step, per_epoch)
+    return _shuffled(n, seed, epoch)[place * batch : (place + 1) * batch].clone()
+
+
+@functools.lru_cache(maxsize=2)
+def _shuffled(n: int, seed: int, epoch: int) -> Tensor:
+    """The order of one epoch: drawn once, not at each of its steps."""
+    return torch.randperm(n, generator=seeded(seed, ORDER, epoch))

@@ -20,9 +20,9 @@ from minildm import predict
 from minildm.autoencoder import AutoencoderConfig
 from minildm.data import digits
 from minildm.engine.devices import is_main_process
-from minildm.engine.fit import FitConfig
 from minildm.engine.records import write_record
-from minildm.images import save_png
+from minildm.engine.settings import FitConfig
+from minildm.files.images import save_png
 from minildm.latent import LatentDiffusion
 from minildm.schedule import DiscreteSchedule, cosine_betas
 from minildm.shapes.training import ShapesTraining, train_shapes

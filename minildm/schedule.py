@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from minildm import checks, inputs
+from minildm import checks
+from minildm.checks import inputs
 
 PI_2 = math.pi / 2
 

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minildm import inputs
+from minildm.checks import inputs
 from minildm.layers import MOST_BLOCKS, WIDEST, check_latents, masked_mean
 from minildm.shapes.captions import LENGTH, NULL, NUMBER, PAD, VOCABULARY, read, split
 from minildm.unet import UNet, UNetConfig

@@ -22,25 +22,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from minildm import checks, inputs, predict
+from minildm import checks, predict
 from minildm.autoencoder import Autoencoder, AutoencoderConfig
-from minildm.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from minildm.checks import inputs
 from minildm.engine import training_data
-from minildm.engine.batches import real_fields, set_field, share
 from minildm.engine.devices import is_main_process
-from minildm.engine.ema import EMA
-from minildm.engine.fit import (
-    DROP,
-    TIME,
-    Batch,
-    FitConfig,
-    Progress,
-    build,
-    check_run,
-    collect,
-    fit,
-)
+from minildm.engine.fit import build, check_run, fit
+from minildm.engine.optim import EMA
+from minildm.engine.records import Progress, collect
 from minildm.engine.resume import must_be_new
+from minildm.engine.settings import FitConfig, real_fields, set_field, share
+from minildm.files.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from minildm.losses import (
     diffusion_loss,
     kl_loss,
@@ -48,6 +40,7 @@ from minildm.losses import (
     random_times,
     reconstruction_loss,
 )
+from minildm.noise import DROP, TIME, Batch
 from minildm.text import TextUNetConfig, build_network
 from minildm.unet import TrainedWith, UNetConfig
 

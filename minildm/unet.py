@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minildm import inputs
+from minildm.checks import inputs
 from minildm.layers import (
     GROUPS,
     MOST_BLOCKS,

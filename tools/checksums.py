@@ -5,7 +5,7 @@ python tools/checksums.py    after one of them was made anew, on purpose
 
 from situation import BOOK, MODELS, SUMS, digest
 
-from minildm.checkpoint import replace_files
+from minildm.files.checkpoint import replace_files
 
 
 def listed() -> bytes:

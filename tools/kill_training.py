@@ -33,12 +33,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from minildm.checkpoint import load_checkpoint
-from minildm.engine.ema import EMA
-from minildm.engine.fit import FitConfig, build, fit
+from minildm.engine.fit import build, fit
 from minildm.engine.lock import LOCK
+from minildm.engine.optim import EMA
 from minildm.engine.records import collect, read_history
 from minildm.engine.resume import METRICS, checkpoints
+from minildm.engine.settings import FitConfig
+from minildm.files.checkpoint import load_checkpoint
 
 SAMPLES = 24
 IMPORTED = ["minildm.engine.fit", "torch._dynamo"]  # the second: by the first step of an optimiser

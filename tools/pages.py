@@ -18,7 +18,7 @@ from errata import ERRATA
 from glossary import TERMS, place
 from registry import registered
 
-from minildm.checkpoint import replace_files
+from minildm.files.checkpoint import replace_files
 
 
 def chapter_file(prefix: str) -> str:

@@ -12,7 +12,7 @@ from book_rules import BOOK, CHAPTERS
 
 from book.ch05_5_text_to_image.measure_shapes import asked_texts
 from book.pictures import captioned
-from minildm.checkpoint import replace_files
+from minildm.files.checkpoint import replace_files
 from minildm.latent import LatentDiffusion
 from minildm.samplers import dpmpp_2m
 from minildm.shapes.captions import captions

@@ -9,12 +9,12 @@ from pathlib import Path
 from time import perf_counter
 
 import torch
+from torch import Tensor
 
-from minildm.engine.batches import whole_fields
+from minildm.autoencoder import Folding, FoldingConfig
 from minildm.engine.devices import is_main_process
-from minildm.engine.fit import FitConfig
 from minildm.engine.records import write_record
-from minildm.folding import Folded, Folding, FoldingConfig
+from minildm.engine.settings import FitConfig, whole_fields
 from minildm.shapes.training import (
     SCHEDULE,
     ShapesTraining,
@@ -76,3 +76,19 @@ def train_pixels(
         command = "python tools/experiments.py train pixels"
         seconds = write_record(out, stages, command, config, wall)
         print(f"{out}: {seconds / 60:.1f} minutes of training")
+
+
+class Folded:
+    """The scaled, folded pixels of a data set, made when asked for: ``folded[indices]``.
+
+    ``x``: a tensor (n, C, H, W) or anything with a length n that gives one for int64 indices.
+    """
+
+    def __init__(self, x, folding: Folding) -> None:
+        self.x, self.folding = x, folding
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, indices: Tensor) -> Tensor:
+        return self.folding.encoder(self.x[indices]) * self.folding.scale.cpu()

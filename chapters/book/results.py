@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from minildm.checkpoint import CheckpointError, replace_files
-from minildm.places import DATA, VARIABLE, homes
+from minildm.files.checkpoint import CheckpointError, replace_files
+from minildm.files.places import DATA, VARIABLE, homes
 
 
 def results_file() -> Path:

@@ -15,13 +15,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minildm import inputs
-from minildm.checkpoint import load_network
-from minildm.engine.batches import real_fields, whole_fields
-from minildm.engine.fit import Batch, FitConfig, build
-from minildm.inputs import OVERSHOOT
+from minildm.checks import inputs
+from minildm.checks.inputs import OVERSHOOT
+from minildm.engine.fit import build
+from minildm.engine.settings import FitConfig, real_fields, whole_fields
+from minildm.files.checkpoint import load_network
+from minildm.files.places import SHIPPED, book_folder
 from minildm.metrics import frechet_distance
-from minildm.places import SHIPPED, book_folder
+from minildm.noise import Batch
 from minildm.shapes.scenes import ATTRIBUTES, NAMES, Pictures, splits
 from minildm.train import Trained, train_network
 

@@ -5,6 +5,7 @@ first device. A notebook that trains in bf16 after it trained in float32 would h
 """
 
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -81,3 +82,13 @@ def _forget_other_settings(precision: str, cpu: bool) -> None:
         raise ValueError(f"Accelerate is set to {now} in this process; restart Python to change it")
     AcceleratorState._reset_state(reset_partial_state=not same_device)
     _settings_are_ours = False
+
+
+def surroundings() -> dict:
+    """Processor, torch, threads, and the load average (1, 5, 15 minutes) where there is one."""
+    load = [round(value, 2) for value in os.getloadavg()] if hasattr(os, "getloadavg") else None
+    return {
+        "machine": f"{platform.machine()}, torch {torch.__version__}",
+        "threads": torch.get_num_threads(),
+        "load_average": load,
+    }

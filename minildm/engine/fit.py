@@ -15,24 +15,20 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor, nn
 
-from minildm import inputs
-from minildm.checkpoint import load_weights
-from minildm.engine.batches import DROP, NOISE, TIME, Batch, FitConfig, Loss, batch_indices
+from minildm.checks import inputs
+from minildm.checks.inputs import NotFinite
 from minildm.engine.devices import accelerated, check_device, processes, unprepare
-from minildm.engine.diverged import Diverged, what_is_wrong
-from minildm.engine.ema import EMA
-from minildm.engine.interrupt import postponed
-from minildm.engine.optimizers import make_optimizer, restore_optimizer
+from minildm.engine.optim import EMA, make_optimizer, restore_optimizer
 from minildm.engine.randomness import Randomness
-from minildm.engine.records import Log, Progress, collect, summary, write_history
+from minildm.engine.records import Log, Progress, summary
 from minildm.engine.resume import Keeper, checkpoints, unusable
+from minildm.engine.settings import FitConfig
+from minildm.engine.stopping import Diverged, postponed, what_is_wrong
 from minildm.engine.training_data import name_of
-from minildm.tables import NotFinite
+from minildm.files.checkpoint import load_weights
+from minildm.noise import Batch, batch_indices
 
-__all__ = [
-    "DROP", "NOISE", "TIME", "Batch", "Diverged", "FitConfig", "Loss", "Progress", "batch_indices",
-    "build", "check_run", "collect", "fit", "write_history",
-]  # fmt: skip
+Loss = Callable[[nn.Module, Batch], tuple[Tensor, Tensor | None]]
 
 
 def fit(

@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from minildm.checkpoint import CheckpointError, replace_files, write_figures
-from minildm.engine.devices import is_main_process, processes
-from minildm.engine.interrupt import postponed
-from minildm.engine.machine import surroundings
+from minildm.engine.devices import is_main_process, processes, surroundings
+from minildm.engine.stopping import postponed
+from minildm.files.checkpoint import CheckpointError, replace_files, write_figures
 
 LEVELS = 10  # the loss is logged for each tenth of the time range
 

@@ -20,8 +20,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from minildm import inputs
-from minildm.checkpoint import (
+from minildm.checks import inputs
+from minildm.engine.lock import FolderLock
+from minildm.engine.records import Progress, read_history, to_line, write_history
+from minildm.engine.training_data import other_data
+from minildm.files.checkpoint import (
     CONFIG,
     CheckpointError,
     load_checkpoint,
@@ -30,9 +33,6 @@ from minildm.checkpoint import (
     save_checkpoint,
     sync_folder,
 )
-from minildm.engine.lock import FolderLock
-from minildm.engine.records import Progress, read_history, to_line, write_history
-from minildm.engine.training_data import other_data
 
 FORMAT = "minildm training state 2"
 METRICS = "metrics.jsonl"

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from minildm import inputs
+from minildm.checks import inputs
 from minildm.shapes.captions import PAD
 from minildm.text import TextUNetConfig
 

@@ -20,7 +20,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from minildm import checks, inputs
+from minildm import checks
+from minildm.checks import inputs
 from minildm.shapes.scenes import (
     ATTRIBUTES,
     NAMES,

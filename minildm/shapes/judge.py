@@ -12,21 +12,24 @@ is then drawn anew from what was found: if the two do not agree, the judge refus
 """
 
 import functools
+import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from minildm import inputs
+from minildm.checks import inputs
 from minildm.shapes.scenes import (
     BACKGROUNDS,
     COLOURS,
     FILLS,
+    NAMES,
     RELATIONS,
     SHAPES,
     SIZE,
     SIZES,
     STAMP,
+    checked_rows,
     cover,
     palette,
     render,
@@ -197,3 +200,64 @@ def _windows(d: Tensor, centre: Tensor, side: int) -> Tensor:
     down, right = centre[:, 0, None] + line, centre[:, 1, None] + line  # (n, side) each
     n = torch.arange(len(d))[:, None, None]
     return padded.permute(0, 2, 3, 1)[n, down[:, :, None], right[:, None]].permute(0, 3, 1, 2)
+
+
+ONE_SIDED_95 = 1.6448536269514722  # the standard normal's 95 % quantile
+
+
+class Accuracy(NamedTuple):
+    """Shares of n pictures.
+
+    joint      every attribute as asked, and accepted by the judge: the figure that counts
+    accepted   pictures that are a scene at all
+    by_name    one share per attribute, each also False where the picture was refused
+    bound      ``lower_bound`` of joint
+    n          number of pictures
+    """
+
+    joint: float
+    accepted: float
+    by_name: dict[str, float]
+    bound: float
+    n: int
+
+
+def caption_accuracy(verdict: Verdict, rows: Tensor) -> Accuracy:
+    """Compare what the judge read with what was asked for: rows (n, 10).
+
+    Both are in canonical form (see shapes.py), so "A left of B" and "B right of A" are the same.
+    Raises ValueError unless there is one row for each picture.
+    """
+    rows = checked_rows(rows)
+    if not isinstance(verdict, Verdict):
+        raise ValueError(f"verdict must be what judge() returns; got {type(verdict).__name__}")
+    if verdict.rows.shape != rows.shape or len(rows) == 0:
+        raise ValueError(
+            f"rows must be {tuple(verdict.rows.shape)}, one for each picture; got "
+            f"{tuple(rows.shape)}"
+        )
+    right = (verdict.rows == rows) & verdict.accepted[:, None]  # (n, 10)
+    joint = int(right.all(1).sum())
+    shares = right.double().mean(0).tolist()
+    return Accuracy(
+        joint / len(rows),
+        float(verdict.accepted.double().mean()),
+        dict(zip(NAMES, shares, strict=True)),
+        lower_bound(joint, len(rows)),
+        len(rows),
+    )
+
+
+def lower_bound(hits: int, tries: int) -> float:
+    """The smallest share that ``hits`` of ``tries`` leaves possible, one-sided 95 %.
+
+    Wilson 1927, J. Am. Stat. Assoc. 22, p. 209: the p at which hits lie z = 1.645 standard
+    deviations sqrt(p (1 - p) / n) above p.
+    Raises ValueError unless both are whole numbers, 0 <= hits <= tries and tries >= 1.
+    """
+    hits, tries = inputs.whole("hits", hits), inputs.whole("tries", tries)
+    if not 0 <= hits <= tries or tries < 1:
+        raise ValueError(f"need 0 <= hits <= tries, tries >= 1; got {hits} of {tries}")
+    share, z2 = hits / tries, ONE_SIDED_95**2
+    spread = ONE_SIDED_95 * math.sqrt(share * (1 - share) / tries + z2 / (4 * tries**2))
+    return max(0.0, (share + z2 / (2 * tries) - spread) / (1 + z2 / tries))

@@ -18,7 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from minildm import checks, inputs, tables
+from minildm import checks
+from minildm.checks import inputs
+from minildm.checks import inputs as tables
 from minildm.noise import seeded
 
 SIZE = 64

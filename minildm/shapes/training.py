@@ -17,20 +17,19 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from minildm import inputs, predict
+from minildm import predict
 from minildm.autoencoder import Autoencoder, AutoencoderConfig
-from minildm.engine.batches import set_field, whole_fields
+from minildm.checks import inputs
 from minildm.engine.devices import is_main_process
-from minildm.engine.fit import FitConfig
 from minildm.engine.records import write_record
-from minildm.images import save_png
+from minildm.engine.settings import FitConfig, set_field, whole_fields
+from minildm.files.images import save_png
 from minildm.latent import LatentDiffusion
 from minildm.metrics import psnr
 from minildm.noise import seeded
 from minildm.schedule import DiscreteSchedule, cosine_betas
-from minildm.shapes.accuracy import Accuracy, caption_accuracy
 from minildm.shapes.captions import caption_tokens
-from minildm.shapes.judge import judge
+from minildm.shapes.judge import Accuracy, caption_accuracy, judge
 from minildm.shapes.scenes import SIZE, Pictures, splits
 from minildm.text import TextUNetConfig
 from minildm.train import (

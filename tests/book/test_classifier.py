@@ -22,9 +22,10 @@ from book.digit_judge import (
 )
 from book.results import read_results, write_results
 from minildm.__main__ import main
-from minildm.checkpoint import CheckpointError, save_checkpoint, save_network
 from minildm.data import digits
-from minildm.engine.fit import Batch, FitConfig
+from minildm.engine.settings import FitConfig
+from minildm.files.checkpoint import CheckpointError, save_checkpoint, save_network
+from minildm.noise import Batch
 
 
 @pytest.fixture(scope="module")

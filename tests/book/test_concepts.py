@@ -23,8 +23,7 @@ from book.ch02_concepts.walk import (
 )
 from book.ch02_concepts.walk_widget import LatentWalk, panel_images, panel_words
 from minildm.latent import LatentDiffusion
-from minildm.shapes.accuracy import lower_bound
-from minildm.shapes.judge import judge
+from minildm.shapes.judge import judge, lower_bound
 
 
 @pytest.fixture(scope="module")

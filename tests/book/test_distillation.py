@@ -28,7 +28,7 @@ from book.ch08_outlook.distillation import (
     one_step_target,
 )
 from minildm.denoise import gaussian_denoiser, network_denoiser
-from minildm.engine.fit import FitConfig
+from minildm.engine.settings import FitConfig
 from minildm.latent import LatentDiffusion
 from minildm.predict import FLOW, Z0, V
 from minildm.samplers import ddim, sample

@@ -163,7 +163,7 @@ def test_an_edited_configuration_is_damage(copied):
 
 def test_a_model_that_was_trained_over_the_books_own_is_noticed(copied):
     """It fits its own configuration; nothing but the list of sums can tell."""
-    from minildm.checkpoint import load_checkpoint, save_checkpoint
+    from minildm.files.checkpoint import load_checkpoint, save_checkpoint
 
     tensors, config = load_checkpoint(copied)
     save_checkpoint(copied, {name: value + 1 for name, value in tensors.items()}, config)

@@ -17,8 +17,9 @@ from book.shape_reader import (
     load_reader,
     train_reader,
 )
-from minildm.checkpoint import CheckpointError, save_network
-from minildm.engine.fit import FitConfig, build
+from minildm.engine.fit import build
+from minildm.engine.settings import FitConfig
+from minildm.files.checkpoint import CheckpointError, save_network
 from minildm.shapes.scenes import ATTRIBUTES, Pictures, splits
 
 

@@ -10,9 +10,8 @@ from torch import nn
 from book.ch05_6_gpu import memory
 from book.ch05_6_gpu.memory import Memory, estimate, held, nbytes, peak_bytes, saved_bytes
 from book.stacked import stacked
-from minildm.engine.ema import EMA
 from minildm.engine.fit import build
-from minildm.engine.muon import Muon
+from minildm.engine.optim import EMA, Muon
 from minildm.unet import UNet, UNetConfig
 
 CONFIG = UNetConfig(channels=2, width=16, multipliers=(1,), classes=3)

@@ -17,7 +17,7 @@ from book.ablations.brightness_lab import (
 from book.ablations.flow_lab import SCHEDULES, FlowLab, flow_grid, run_flow
 from book.ch08_outlook.closed_forms import flow_time
 from minildm.data import digits
-from minildm.engine.fit import FitConfig
+from minildm.engine.settings import FitConfig
 
 
 def test_pages_have_every_brightness_and_their_ink_can_be_seen():

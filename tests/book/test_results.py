@@ -12,8 +12,8 @@ from torch import nn
 from book import kept, results
 from book.kept import Kept
 from book.results import change_results, read_results, writable, write_results
-from minildm import checkpoint
-from minildm.checkpoint import CheckpointError
+from minildm.files import checkpoint
+from minildm.files.checkpoint import CheckpointError
 
 
 def test_a_failed_write_leaves_the_old_figures(tmp_path, monkeypatch):

@@ -24,8 +24,8 @@ from book.ch05_5_text_to_image.measure_shapes import (
 from book.digit_judge import load_classifier
 from book.results import read_results
 from minildm.__main__ import main
+from minildm.files.places import SHIPPED
 from minildm.latent import LatentDiffusion
-from minildm.places import SHIPPED
 from minildm.samplers import ddim, dpmpp_2m, heun
 from minildm.shapes.captions import read, request_rows
 from minildm.shapes.scenes import ATTRIBUTES, Pictures, draw_places, render, splits

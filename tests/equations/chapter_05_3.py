@@ -6,7 +6,7 @@ from torch import nn
 
 from book.ch05_3_training.diagnosis import linear_denoiser, loss_by_time
 from minildm.denoise import network_denoiser
-from minildm.engine.ema import EMA
+from minildm.engine.optim import EMA
 from minildm.losses import min_snr_weight
 from minildm.predict import EPS, Z0, V
 from minildm.schedule import DiscreteSchedule, cosine_betas
@@ -97,5 +97,5 @@ EQUATIONS = [
     Equation(
         "5.3.4", CHAPTER, "min-SNR weights for v", "minildm.losses.min_snr_weight", min_snr_for_v
     ),
-    Equation("5.3.5", CHAPTER, "the running average", "minildm.engine.ema.EMA", average_unrolled),
+    Equation("5.3.5", CHAPTER, "the running average", "minildm.engine.optim.EMA", average_unrolled),
 ]  # fmt: skip

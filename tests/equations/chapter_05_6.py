@@ -9,8 +9,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from book.ch05_2_unet.cost import flops, parameters
 from book.ch05_6_gpu.memory import estimate
-from minildm.engine.batches import Batch, FitConfig
 from minildm.engine.fit import build, fit
+from minildm.engine.settings import FitConfig
+from minildm.noise import Batch
 from minildm.schedule import DiscreteSchedule, cosine_betas
 from minildm.train import DenoiserTraining, denoiser_loss
 from minildm.unet import UNet, UNetConfig

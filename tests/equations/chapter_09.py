@@ -8,7 +8,7 @@ from torch import nn
 
 from book.ch05_3_training.diagnosis import loss_by_time
 from minildm.denoise import gaussian_denoiser
-from minildm.engine.ema import EMA
+from minildm.engine.optim import EMA
 from minildm.noise import seeded
 from minildm.predict import EPS, Z0
 from minildm.schedule import DiscreteSchedule, linear_betas
@@ -58,7 +58,7 @@ EQUATIONS = [
         "book.ch05_3_training.diagnosis.loss_by_time",
         floor_of_the_noise_loss,
     ),
-    Equation("9.2", CHAPTER, "what an average keeps of its start", "minildm.engine.ema.EMA",
+    Equation("9.2", CHAPTER, "what an average keeps of its start", "minildm.engine.optim.EMA",
              share_of_the_start),
     Equation("9.3", CHAPTER, "what an error in eps costs in z0", "cell q10-targets", error_of_z0),
 ]  # fmt: skip

@@ -7,21 +7,22 @@ import numpy as np
 import torch
 from fuzz_values import Call
 
+from book.ch05_5_text_to_image import copies
 from book.ch05_5_text_to_image.contrastive import ContrastiveTraining
 from book.ch06_applications import editing
 from book.ch08_outlook.dit import DiT, DiTConfig
 from book.digit_judge import ClassifierConfig, DigitClassifier
 from book.shape_reader import ReaderTraining, ShapeReader
-from minildm import images, noise
-from minildm.autoencoder import Autoencoder, AutoencoderConfig
-from minildm.engine.batches import FitConfig
+from minildm import noise
+from minildm.autoencoder import Autoencoder, AutoencoderConfig, FoldingConfig
 from minildm.engine.fit import build
-from minildm.folding import FoldingConfig
+from minildm.engine.settings import FitConfig
+from minildm.files import images
 from minildm.latent import LatentDiffusion
 from minildm.predict import V
 from minildm.samplers import ddim
 from minildm.schedule import DiscreteSchedule, cosine_betas
-from minildm.shapes import accuracy, judge
+from minildm.shapes import judge
 from minildm.shapes import scenes as shapes
 from minildm.text import TextEncoderConfig, TextUNet, TextUNetConfig, tokenize
 from minildm.train import AutoencoderTraining, DenoiserTraining
@@ -104,9 +105,9 @@ NETWORKS = [
 JUDGES = [
     call(judge.judge, x=shapes.render(ROWS, PLACES), batch=2,
          may={"x": {"NaN", "infinite", "-infinite"}}),  # refused pictures, and it says so
-    call(accuracy.caption_accuracy, verdict=SEEN, rows=ROWS),
-    call(accuracy.lower_bound, hits=3, tries=5),
-    call(accuracy.nearest, x=X, data=torch.cat([-X, X[:1]]), batch=2),
+    call(judge.caption_accuracy, verdict=SEEN, rows=ROWS),
+    call(judge.lower_bound, hits=3, tries=5),
+    call(copies.nearest, x=X, data=torch.cat([-X, X[:1]]), batch=2),
     call(CLASSIFIER.probabilities, x=-torch.ones(2, 1, 28, 28), batch=2),
     call(READER.features, x=shapes.render(ROWS, PLACES), batch=2),
     call(editing.seam_error, x=X),

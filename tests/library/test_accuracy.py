@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from book.ch05_5_text_to_image.copies import memorised, nearest
 from minildm.shapes import scenes as shapes
-from minildm.shapes.accuracy import caption_accuracy, lower_bound, memorised, nearest
-from minildm.shapes.judge import Verdict, judge
+from minildm.shapes.judge import Verdict, caption_accuracy, judge, lower_bound
 from minildm.shapes.scenes import Pictures
 
 

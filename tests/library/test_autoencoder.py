@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from minildm.autoencoder import Autoencoder, AutoencoderConfig
-from minildm.engine.fit import FitConfig
+from minildm.engine.settings import FitConfig
 from minildm.losses import kl_loss
 from minildm.train import AutoencoderTraining, train_autoencoder
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from minildm.checkpoint import (
+from minildm.files.checkpoint import (
     CheckpointError,
     build_for,
     check_finite,
@@ -49,7 +49,7 @@ def test_numbers_that_are_not_finite_are_neither_written_nor_read(folder, bad, d
         save_checkpoint(folder, broken, {})
     assert torch.equal(load_checkpoint(folder)[0]["w"], ONE["w"])  # the old one is still there
     with monkeypatch.context() as patch:
-        patch.setattr("minildm.checkpoint.check_finite", lambda *_: None)
+        patch.setattr("minildm.files.checkpoint.check_finite", lambda *_: None)
         save_checkpoint(folder, broken, {})
     with pytest.raises(CheckpointError, match=r"model\.safetensors: b\.c has 1 entries"):
         load_checkpoint(folder)

@@ -11,11 +11,13 @@ import torch
 from PIL import Image
 
 from minildm import __main__ as command_line
-from minildm import commands, download, places, samplers
+from minildm import commands, samplers
 from minildm.__main__ import main
 from minildm.autoencoder import Autoencoder, AutoencoderConfig
 from minildm.engine import resume as state
-from minildm.engine.fit import FitConfig, build
+from minildm.engine.fit import build
+from minildm.engine.settings import FitConfig
+from minildm.files import download, places
 from minildm.latent import LatentDiffusion
 from minildm.recipes import RECIPES, Recipe
 from minildm.schedule import DiscreteSchedule, cosine_betas

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from book.ch08_outlook.dit import DiTConfig
-from minildm.autoencoder import AutoencoderConfig
-from minildm.folding import FoldingConfig
+from minildm.autoencoder import AutoencoderConfig, FoldingConfig
 from minildm.text import TextEncoderConfig, TextUNetConfig
 from minildm.unet import UNet, UNetConfig
 

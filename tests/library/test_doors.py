@@ -10,6 +10,7 @@ from test_latent import make
 from test_text import SHORT
 from test_text_to_image import make_network as reader
 
+from book.ch05_5_text_to_image.copies import memorised, nearest
 from book.ch06_applications.editing import arc, direction, edit_tasks, invert, straight, whole_cells
 from book.digit_judge import DigitClassifier
 from book.shape_reader import ShapeReader
@@ -19,8 +20,7 @@ from minildm.latent import LatentDiffusion
 from minildm.noise import keyed_normal
 from minildm.samplers import ddim, ddpm, dpmpp_2m, heun
 from minildm.schedule import CosineSchedule, DiscreteSchedule, cosine_betas
-from minildm.shapes.accuracy import lower_bound, memorised, nearest
-from minildm.shapes.judge import judge
+from minildm.shapes.judge import judge, lower_bound
 from minildm.shapes.scenes import splits
 from minildm.unet import UNet, UNetConfig
 

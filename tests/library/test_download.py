@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from minildm import download as downloads
 from minildm.__main__ import main
-from minildm.download import SOURCES, Source, download, full, read_idx
+from minildm.files import download as downloads
+from minildm.files.download import SOURCES, Source, download, full, read_idx
 
 RNG = np.random.default_rng(0)
 

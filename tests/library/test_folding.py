@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from book.ch05_2_unet.cost import costs
-from book.pixel_space import PixelTraining, train_pixels
+from book.pixel_space import Folded, PixelTraining, train_pixels
+from minildm.autoencoder import Folding, FoldingConfig
 from minildm.engine.fit import build
 from minildm.engine.records import read_history
 from minildm.engine.settings import override
-from minildm.folding import Folded, Folding, FoldingConfig
 from minildm.latent import LatentDiffusion
 from minildm.process import diffuse
 from minildm.schedule import DiscreteSchedule, cosine_betas

@@ -20,10 +20,10 @@ from test_text_to_image import make_network as reader
 
 from book.ch08_outlook.dit import DiT, DiTConfig
 from book.digit_judge import DigitClassifier
-from minildm import images
 from minildm.autoencoder import Autoencoder, AutoencoderConfig
-from minildm.checkpoint import CheckpointError
 from minildm.engine.fit import build
+from minildm.files import images
+from minildm.files.checkpoint import CheckpointError
 from minildm.latent import LatentDiffusion
 from minildm.noise import keyed_normal
 from minildm.predict import V

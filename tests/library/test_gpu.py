@@ -11,11 +11,12 @@ import torch
 from torch import nn
 
 from minildm.autoencoder import Autoencoder, AutoencoderConfig
-from minildm.engine.ema import EMA
-from minildm.engine.fit import Batch, FitConfig, build, fit
-from minildm.engine.muon import Muon
+from minildm.engine.fit import build, fit
+from minildm.engine.optim import EMA, Muon
+from minildm.engine.settings import FitConfig
 from minildm.layers import time_embedding
 from minildm.losses import reconstruction_loss
+from minildm.noise import Batch
 from minildm.schedule import DiscreteSchedule, cosine_betas
 from minildm.text import LENGTH, TextUNet, TextUNetConfig
 from minildm.train import DenoiserTraining, denoiser_loss, train_denoiser

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from minildm.images import png_path, save_png, to_pil, to_tensor
+from minildm.files.images import png_path, save_png, to_pil, to_tensor
 
 CHINA, FLOWER = load_sample_images().filenames  # photographs that scikit-learn comes with
 RED = (255, 0, 0)

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from minildm.autoencoder import Autoencoder, AutoencoderConfig
-from minildm.checkpoint import CheckpointError
 from minildm.engine.fit import build
+from minildm.files.checkpoint import CheckpointError
 from minildm.latent import LatentDiffusion
 from minildm.noise import keyed_normal
 from minildm.predict import EPS, V

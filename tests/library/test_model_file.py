@@ -12,10 +12,10 @@ from test_latent import make
 
 from book import digit_judge as classifier
 from book import shape_reader as features
-from minildm import checkpoint, places
-from minildm.checkpoint import CheckpointError, save_checkpoint
+from minildm.files import checkpoint, places
+from minildm.files.checkpoint import CheckpointError, save_checkpoint
+from minildm.files.model import find_model, shipped_models
 from minildm.latent import LatentDiffusion
-from minildm.model_file import find_model, shipped_models
 from minildm.schedule import CosineSchedule, FlowSchedule
 
 

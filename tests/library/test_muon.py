@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from minildm.engine.muon import Muon, orthogonalized
+from minildm.engine.optim import Muon, orthogonalized
 from minildm.noise import seeded
 
 

@@ -12,11 +12,11 @@ import pytest
 import torch
 from kill_training import CONFIG, SAMPLES, differences, loss, network, run, stop_often
 
-from minildm.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from minildm.engine.ema import EMA
 from minildm.engine.fit import fit
+from minildm.engine.optim import EMA
 from minildm.engine.records import Progress, read_history, write_history
 from minildm.engine.resume import METRICS, Keeper, checkpoints
+from minildm.files.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 
 SHORT = replace(CONFIG, steps=12, save_every=4, log_every=3)
 

@@ -12,9 +12,8 @@ from book.digit_judge import ClassifierConfig
 from minildm import __main__ as command_line
 from minildm import recipes as registry
 from minildm.data import LabelledSplit
-from minildm.engine.fit import FitConfig
 from minildm.engine.records import Progress, time_left
-from minildm.engine.settings import keys, override, reseeded
+from minildm.engine.settings import FitConfig, keys, override, reseeded
 from minildm.latent import LatentDiffusion
 from minildm.recipes import RECIPES, Recipe
 from minildm.train import DenoiserTraining

@@ -16,14 +16,14 @@ import pytest
 import torch
 from kill_training import CONFIG, SAMPLES, differences, loss, network
 
-from minildm.checkpoint import load_checkpoint
 from minildm.engine import lock
-from minildm.engine.ema import EMA
-from minildm.engine.fit import Diverged, fit
-from minildm.engine.interrupt import postponed
+from minildm.engine.fit import fit
 from minildm.engine.lock import LOCK, FolderLock
+from minildm.engine.optim import EMA
 from minildm.engine.records import collect, read_history
 from minildm.engine.resume import METRICS, checkpoints
+from minildm.engine.stopping import Diverged, postponed
+from minildm.files.checkpoint import load_checkpoint
 
 SHORT = replace(CONFIG, steps=12, save_every=4, log_every=3)
 

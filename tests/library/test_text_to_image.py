@@ -9,11 +9,11 @@ from test_text import make as make_network
 from torch import nn
 
 from book.ch05_2_unet.cost import Cost, cost_lines, costs, flops
-from minildm import places
 from minildm.__main__ import main
 from minildm.autoencoder import Autoencoder, AutoencoderConfig
 from minildm.denoise import guided, network_denoiser
 from minildm.engine.fit import build
+from minildm.files import places
 from minildm.latent import LatentDiffusion
 from minildm.predict import V
 from minildm.samplers import ddim, dpmpp_2m, heun, sample

@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from minildm.autoencoder import Autoencoder, AutoencoderConfig
-from minildm.engine.fit import FitConfig, build
+from minildm.checks.agreement import same_schedule
+from minildm.engine.fit import build
+from minildm.engine.settings import FitConfig
 from minildm.latent import LatentDiffusion
 from minildm.noise import keyed_normal
 from minildm.predict import EPS, FLOW, Z0, V
@@ -21,7 +23,6 @@ from minildm.schedule import (
     linear_betas,
     scaled_linear_betas,
 )
-from minildm.told_once import same_schedule
 from minildm.train import DenoiserTraining, train_denoiser
 from minildm.unet import UNet, UNetConfig
 

@@ -11,9 +11,10 @@ from torch import nn
 
 from book.digit_judge import ClassifierConfig, train_classifier
 from minildm.autoencoder import Autoencoder, AutoencoderConfig
-from minildm.checkpoint import CheckpointError
 from minildm.engine import training_data
-from minildm.engine.fit import FitConfig, build
+from minildm.engine.fit import build
+from minildm.engine.settings import FitConfig
+from minildm.files.checkpoint import CheckpointError
 from minildm.losses import absolute_loss
 from minildm.noise import keyed_normal
 from minildm.schedule import (

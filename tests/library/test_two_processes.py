@@ -15,10 +15,11 @@ from torch import nn
 from torch.multiprocessing import start_processes
 
 from minildm.engine.devices import accelerated
-from minildm.engine.ema import EMA
-from minildm.engine.fit import FitConfig, build, fit
+from minildm.engine.fit import build, fit
+from minildm.engine.optim import EMA
 from minildm.engine.records import collect, read_history
 from minildm.engine.resume import METRICS, checkpoints
+from minildm.engine.settings import FitConfig
 
 LOOPBACK = {"linux": "lo", "darwin": "lo0"}
 CONFIG = FitConfig(steps=8, batch=8, lr=0.01, warmup=2, device="cpu", log_every=3, save_every=3)

@@ -194,11 +194,11 @@ MUTANTS = [
         "grid.append(min(max(t, grid[-1] + 1), self.T - steps + i))", "grid.append(t)", SCHEDULE,
     ),
     Mutant(
-        0, "no warning where eps-prediction loses the signal", "minildm/checks.py",
+        0, "no warning where eps-prediction loses the signal", "minildm/checks/__init__.py",
         "if later > 10 * left:", "if later > 10 * left > 0:", SCHEDULE,
     ),
     Mutant(
-        0, "eps-prediction warned of by the signal at T alone", "minildm/checks.py",
+        0, "eps-prediction warned of by the signal at T alone", "minildm/checks/__init__.py",
         "if later > 10 * left:", "if left < 1e-3:", SCHEDULE,
     ),
 ]  # fmt: skip

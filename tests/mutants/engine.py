@@ -77,7 +77,7 @@ MUTANTS = [
         '', (RESUME,),
     ),
     Mutant(
-        28, 'resume without the count of the optimiser', 'minildm/engine/optimizers.py',
+        28, 'resume without the count of the optimiser', 'minildm/engine/optim.py',
         'state.setdefault(int(index), {})[kind] = value',
         'state.setdefault(int(index), {})[kind] = torch.ones_like(value) if kind == "step" else value', (RESUME,),
     ),
@@ -122,7 +122,7 @@ MUTANTS = [
         'part = place.with_name(place.name + ".part")', 'part = place', (RESUME,),
     ),
     Mutant(
-        0, 'a file is written in its place', 'minildm/checkpoint.py',
+        0, 'a file is written in its place', 'minildm/files/checkpoint.py',
         'with open(folder / _beside(name), "xb") as file:',
         'with open(folder / name, "wb") as file:', (CHECKPOINT,),
     ),
@@ -145,25 +145,25 @@ MUTANTS = [
     ),
     # --- reading ----------------------------------------------------------------------------------
     Mutant(
-        0, 'weights are not checked', 'minildm/checkpoint.py',
+        0, 'weights are not checked', 'minildm/files/checkpoint.py',
         'if hashlib.sha256(data).hexdigest() != config.pop("sha256"):',
         'if not config.pop("sha256"):', (RESUME,),
     ),
     Mutant(
-        0, 'a config is not checked', 'minildm/checkpoint.py',
+        0, 'a config is not checked', 'minildm/files/checkpoint.py',
         'if digest is not None and digest != _digest(config):',
         'if False:', (CHECKPOINT,),
     ),
     Mutant(
-        0, 'NaN is read', 'minildm/checkpoint.py',
+        0, 'NaN is read', 'minildm/files/checkpoint.py',
         '    check_finite(tensors, folder / WEIGHTS)\n', '', (CHECKPOINT,),
     ),
     Mutant(
-        0, 'NaN is written', 'minildm/checkpoint.py',
+        0, 'NaN is written', 'minildm/files/checkpoint.py',
         '    check_finite(tensors, folder)\n', '', (CHECKPOINT,),
     ),
     Mutant(
-        0, 'a crash between two moves loses the model', 'minildm/checkpoint.py',
+        0, 'a crash between two moves loses the model', 'minildm/files/checkpoint.py',
         'if config["sha256"] == digest:', 'if False:', (CHECKPOINT,),
     ),
     Mutant(
@@ -252,7 +252,7 @@ MUTANTS = [
     ),
     # --- settings, schedule, records --------------------------------------------------------------
     Mutant(
-        0, 'constant schedule falls too', 'minildm/engine/batches.py',
+        0, 'constant schedule falls too', 'minildm/engine/settings.py',
         'if self.schedule == "constant":', 'if False:', (TRAIN,),
     ),
     Mutant(
@@ -317,7 +317,7 @@ MUTANTS = [
         'elif not self._skipped():', 'elif False:', (STOPPING,),
     ),
     Mutant(
-        0, 'weights that overflow reach the average', 'minildm/engine/ema.py',
+        0, 'weights that overflow reach the average', 'minildm/engine/optim.py',
         'raise Diverged("the weights are not finite")', 'pass', (STOPPING,),
     ),
     Mutant(
@@ -329,11 +329,11 @@ MUTANTS = [
         'if keeper and (saves or interrupt.asked):', 'if keeper and saves:', (STOPPING,),
     ),
     Mutant(
-        0, 'Ctrl-C does not wait for the end of a step', 'minildm/engine/interrupt.py',
+        0, 'Ctrl-C does not wait for the end of a step', 'minildm/engine/stopping.py',
         '    signal.signal(signal.SIGINT, interrupt)\n', '', (STOPPING,),
     ),
     Mutant(
-        0, 'Ctrl-C works only once in a session', 'minildm/engine/interrupt.py',
+        0, 'Ctrl-C works only once in a session', 'minildm/engine/stopping.py',
         '        signal.signal(signal.SIGINT, usual)\n', '        pass\n', (STOPPING,),
     ),
     Mutant(
@@ -404,8 +404,8 @@ MUTANTS = [
         'batch.uniform(DROP) < config.drop', 'batch.uniform(TIME) < config.drop', (TRAIN,),
     ),
     Mutant(
-        0, 'AdamW with the memory of Adam', 'minildm/engine/optimizers.py',
-        '(0.9, 0.99)', '(0.9, 0.999)', (TRAIN,),
+        0, 'AdamW with the memory of Adam', 'minildm/engine/optim.py',
+        'config.lr, (0.9, 0.99)', 'config.lr, (0.9, 0.999)', (TRAIN,),
     ),
     Mutant(
         0, 'the learning rate of a record is a later one', 'minildm/engine/fit.py',

@@ -97,11 +97,11 @@ MUTANTS = [
         'share[t] = t > 0 ? noise2[t] / noise2[t] : 0;', (EXPLORER,),
     ),
     Mutant(
-        0, 'tables may hold NaN', 'minildm/tables.py',
-        '    finite(name, tensor)\n    if tensor.numel()', '    if tensor.numel()', (FUZZ,),
+        0, 'tables may hold NaN', 'minildm/checks/inputs.py',
+        '    finite(name, found)\n    if found.numel()', '    if found.numel()', (FUZZ,),
     ),
     Mutant(
-        0, 'a sum that is not finite is looked at no further', 'minildm/tables.py',
+        0, 'a sum that is not finite is looked at no further', 'minildm/checks/inputs.py',
         'if tensor.is_meta or math.isfinite(tensor.detach().sum().item()):', 'if True:', (FUZZ,),
     ),
     Mutant(

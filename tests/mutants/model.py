@@ -18,12 +18,12 @@ TEXT = "tests/library/test_text.py"
 
 MUTANTS = [
     Mutant(
-        0, 'what is transparent becomes black', 'minildm/images.py',
+        0, 'what is transparent becomes black', 'minildm/files/images.py',
         'return x[-1:] * x[:-1] + (1 - x[-1:])',
         'return x[-1:] * x[:-1]', (IMAGES,),
     ),
     Mutant(
-        0, 'photographs are not turned', 'minildm/images.py',
+        0, 'photographs are not turned', 'minildm/files/images.py',
         'image = ImageOps.exif_transpose(image)',
         'image = image.copy()', (IMAGES,),
     ),
@@ -38,7 +38,7 @@ MUTANTS = [
         'angle = torch.linspace(0, (torch.pi / 2) ** 0.5, n, dtype=torch.float64) ** 2', (DOORS,),
     ),
     Mutant(
-        0, 'count beside conditions is ignored', 'minildm/conditions.py',
+        0, 'count beside conditions is ignored', 'minildm/checks/conditions.py',
         'if count is not None and given not in (None, count):',
         'if False:', (DOORS,),
     ),
@@ -48,17 +48,17 @@ MUTANTS = [
         'nn.init.zeros_(self.positions)\n        for table in (self.words.weight,):', (TEXT,),
     ),
     Mutant(
-        0, 'a network of eps is read as one of v', 'minildm/told_once.py',
+        0, 'a network of eps is read as one of v', 'minildm/checks/agreement.py',
         'if learned is not None and given.name != learned.parameterization:',
         'if False:', (TOLD,),
     ),
     Mutant(
-        0, 'a folder hides a model of the book', 'minildm/model_file.py',
+        0, 'a folder hides a model of the book', 'minildm/files/model.py',
         'if places.is_bare(name) and name in places.MODELS:',
         'if False:', (FILES,),
     ),
     Mutant(
-        0, 'weights overflow on disk', 'minildm/model_file.py',
+        0, 'weights overflow on disk', 'minildm/files/model.py',
         'if lost.any():',
         'if False:', (FILES,),
     ),
@@ -68,7 +68,7 @@ MUTANTS = [
         'self.attention, 0)', (CONFIGS,),
     ),
     Mutant(
-        24, 'ema swap not undone', 'minildm/engine/ema.py',
+        24, 'ema swap not undone', 'minildm/engine/optim.py',
         '            net.load_state_dict(own)\n',
         '            pass\n', (TRAIN,),
     ),
@@ -163,7 +163,7 @@ MUTANTS = [
         'return signal / noise, one', (LOSSES, TRAIN,),
     ),
     Mutant(
-        0, 'batch noise not keyed by step', 'minildm/engine/batches.py',
+        0, 'batch noise not keyed by step', 'minildm/noise.py',
         'return keyed_normal((self.seed, purpose, self.step), self.indices, shape)',
         'return keyed_normal((self.seed, purpose), self.indices, shape)', (TRAIN,),
     ),
@@ -193,12 +193,12 @@ MUTANTS = [
         'round((1 - strength) * steps)', (LATENT,),
     ),
     Mutant(
-        0, 'betas float32 on disk', 'minildm/model_file.py',
+        0, 'betas float32 on disk', 'minildm/files/model.py',
         'tensors["betas"] = model.schedule.beta[1:]',
         'tensors["betas"] = model.schedule.beta[1:].float().double()', (LATENT,),
     ),
     Mutant(
-        0, 'parameterization not stored', 'minildm/model_file.py',
+        0, 'parameterization not stored', 'minildm/files/model.py',
         '"parameterization": model.parameterization.name',
         '"parameterization": "V"', (LATENT,),
     ),
@@ -213,12 +213,12 @@ MUTANTS = [
         'self.scale.fill_(std)', (AUTOENCODER,),
     ),
     Mutant(
-        0, 'ema no warmup', 'minildm/engine/ema.py',
+        0, 'ema no warmup', 'minildm/engine/optim.py',
         'min(self.decay, (1 + self.updates) / (10 + self.updates))',
         'self.decay', (TRAIN,),
     ),
     Mutant(
-        0, 'ema buffers', 'minildm/engine/ema.py',
+        0, 'ema buffers', 'minildm/engine/optim.py',
         '            mine.copy_(theirs)',
         '            pass', (TRAIN,),
     ),
@@ -233,7 +233,7 @@ MUTANTS = [
         '.floor().long())', (TRAIN,),
     ),
     Mutant(
-        0, 'epoch not shuffled', 'minildm/engine/batches.py',
+        0, 'epoch not shuffled', 'minildm/noise.py',
         'generator=seeded(seed, ORDER, epoch)',
         'generator=seeded(seed, ORDER)', (TRAIN,),
     ),

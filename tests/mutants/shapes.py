@@ -29,12 +29,12 @@ MUTANTS = [
         'accepted &= finite', (JUDGE,),
     ),
     Mutant(
-        29, 'one wrong attribute is forgiven', 'minildm/shapes/accuracy.py',
+        29, 'one wrong attribute is forgiven', 'minildm/shapes/judge.py',
         'joint = int(right.all(1).sum())',
         'joint = int((right.sum(1) >= 9).sum())', (ACCURACY,),
     ),
     Mutant(
-        29, 'refused pictures count', 'minildm/shapes/accuracy.py',
+        29, 'refused pictures count', 'minildm/shapes/judge.py',
         'right = (verdict.rows == rows) & verdict.accepted[:, None]',
         'right = verdict.rows == rows', (ACCURACY,),
     ),
@@ -101,17 +101,17 @@ MUTANTS = [
         'FINE = 1 ', (SHAPES,),
     ),
     Mutant(
-        0, 'the bound is the share itself', 'minildm/shapes/accuracy.py',
+        0, 'the bound is the share itself', 'minildm/shapes/judge.py',
         'return max(0.0, (share + z2 / (2 * tries) - spread) / (1 + z2 / tries))',
         'return share', (ACCURACY,),
     ),
     Mutant(
-        0, 'copies are searched by attributes only', 'minildm/shapes/accuracy.py',
+        0, 'copies are searched by attributes only', 'chapters/book/ch05_5_text_to_image/copies.py',
         'columns = torch.cat([rows, places.flatten(1)], dim=1)',
         'columns = torch.cat([rows, 0 * places.flatten(1)], dim=1)', (ACCURACY,),
     ),
     Mutant(
-        0, 'the nearest of the last part only', 'minildm/shapes/accuracy.py',
+        0, 'the nearest of the last part only', 'chapters/book/ch05_5_text_to_image/copies.py',
         'closer = distance < best',
         'closer = distance < math.inf', (ACCURACY,),
     ),
@@ -167,12 +167,12 @@ MUTANTS = [
         'return pictures, caption_tokens(pictures.rows.roll(1, 0), u)', (TRAINING,),
     ),
     Mutant(
-        0, 'the scale is rounded with the weights', 'minildm/model_file.py',
+        0, 'the scale is rounded with the weights', 'minildm/files/model.py',
         'if dtype is None or name in EXACT or not tensor.is_floating_point():',
         'if dtype is None or not tensor.is_floating_point():', (TO_IMAGE,),
     ),
     Mutant(
-        25, 'folded pixels are not scaled', 'minildm/folding.py',
+        25, 'folded pixels are not scaled', 'chapters/book/pixel_space.py',
         'return self.folding.encoder(self.x[indices]) * self.folding.scale.cpu()',
         'return self.folding.encoder(self.x[indices])', (FOLDING,),
     ),
@@ -182,7 +182,7 @@ MUTANTS = [
         '', (FOLDING,),
     ),
     Mutant(
-        0, 'a pixel model is loaded as an autoencoder', 'minildm/model_file.py',
+        0, 'a pixel model is loaded as an autoencoder', 'minildm/files/model.py',
         'config.get("autoencoder_kind", "Autoencoder")',
         '"Autoencoder"', (FOLDING,),
     ),

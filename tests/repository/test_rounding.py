@@ -42,7 +42,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 import minildm
-from minildm.checkpoint import load_checkpoint
+from minildm.files.checkpoint import load_checkpoint
 
 x = torch.arange(1.0, 25).reshape(4, 6) / 25
 weight = torch.arange(-15.0, 15).reshape(5, 6) / 14

@@ -202,7 +202,7 @@ def disturb_math():
 class AfterImport:
     """A finder that lets a module be loaded as ever, and then calls its function with it."""
 
-    after = {"torch": disturb_torch, "minildm.checkpoint": disturb_checkpoints}
+    after = {"torch": disturb_torch, "minildm.files.checkpoint": disturb_checkpoints}
 
     def find_spec(self, name, path=None, target=None):
         if name not in self.after:

@@ -7,8 +7,7 @@ from torch import Tensor
 
 from book.ablations.engine import Outcome, timed
 from minildm.autoencoder import Autoencoder, AutoencoderConfig
-from minildm.engine.batches import whole_fields
-from minildm.engine.fit import FitConfig
+from minildm.engine.settings import FitConfig, whole_fields
 from minildm.losses import kl_loss
 from minildm.metrics import caption_accuracy, psnr
 from minildm.shapes.judge import judge

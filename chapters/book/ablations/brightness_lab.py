@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from book.ablations.engine import Outcome, timed
+from book.pixel_space import Folded
 from minildm import predict
+from minildm.autoencoder import Folding, FoldingConfig
 from minildm.data import digits
 from minildm.denoise import network_denoiser
-from minildm.engine.batches import whole_fields
-from minildm.engine.fit import FitConfig
-from minildm.folding import Folded, Folding, FoldingConfig
+from minildm.engine.settings import FitConfig, whole_fields
 from minildm.metrics import sliced_wasserstein
 from minildm.noise import keyed_normal, seeded
 from minildm.process import diffuse

@@ -14,9 +14,10 @@ from book.ablations.autoencoder_lab import latent_figures
 from book.ablations.engine import Outcome, timed
 from book.ch03_algorithm.measure import asked_labels
 from book.digit_judge import DigitClassifier, load_classifier
-from minildm import inputs, predict
+from minildm import predict
+from minildm.checks import inputs
 from minildm.data import digits
-from minildm.engine.batches import set_field, whole_fields
+from minildm.engine.settings import set_field, whole_fields
 from minildm.latent import LatentDiffusion
 from minildm.losses import absolute_loss, perceptual_loss, reconstruction_loss
 from minildm.metrics import confident_fraction, frechet_distance

@@ -16,7 +16,7 @@ from book.ch03_algorithm.measure import asked_labels
 from book.ch05_2_unet.cost import flops, parameters
 from book.ch08_outlook.dit import DiT, DiTConfig
 from book.digit_judge import CLASSES
-from minildm.engine.batches import whole_fields
+from minildm.engine.settings import whole_fields
 from minildm.recipes import DIGITS_DENOISER
 from minildm.samplers import dpmpp_2m
 from minildm.train import DenoiserTraining, Trained, train_denoiser

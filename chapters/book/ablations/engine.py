@@ -30,10 +30,10 @@ from torch import Tensor
 
 from book.pictures import pixels
 from book.results import OUT, RESULTS, change_results, read_results, writable
-from minildm.checkpoint import replace_files
-from minildm.engine.machine import surroundings
+from minildm.engine.devices import surroundings
 from minildm.engine.settings import override, reseeded
-from minildm.places import homes
+from minildm.files.checkpoint import replace_files
+from minildm.files.places import homes
 
 
 class Outcome(NamedTuple):

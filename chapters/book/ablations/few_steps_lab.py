@@ -16,9 +16,8 @@ from book.ch03_algorithm.measure import asked_labels
 from book.ch05_4_sampling.measure import rms
 from book.ch08_outlook.distillation import DistillationTraining, distil
 from book.digit_judge import CLASSES
-from minildm import inputs
-from minildm.engine.batches import set_field, whole_fields
-from minildm.engine.fit import FitConfig
+from minildm.checks import inputs
+from minildm.engine.settings import FitConfig, set_field, whole_fields
 from minildm.latent import LatentDiffusion
 from minildm.samplers import ddim, dpmpp_2m
 from minildm.train import Trained

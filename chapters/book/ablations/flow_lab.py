@@ -13,7 +13,7 @@ from book.ablations.digits_lab import latents, read_digits
 from book.ablations.engine import Outcome, timed
 from book.ch03_algorithm.measure import GUIDANCE, asked_labels
 from minildm import predict
-from minildm.engine.batches import whole_fields
+from minildm.engine.settings import whole_fields
 from minildm.latent import LatentDiffusion
 from minildm.recipes import DIGITS_DENOISER
 from minildm.samplers import ddim, sample

@@ -20,10 +20,8 @@ from book.ch05_5_text_to_image.contrastive import (
     train_contrastive,
 )
 from book.ch05_5_text_to_image.measure_shapes import Task, as_figures, draw_and_judge
-from minildm import inputs
-from minildm.engine.batches import set_field, whole_fields
-from minildm.engine.fit import FitConfig
-from minildm.engine.settings import reseeded
+from minildm.checks import inputs
+from minildm.engine.settings import FitConfig, reseeded, set_field, whole_fields
 from minildm.latent import LatentDiffusion
 from minildm.noise import seeded
 from minildm.shapes.captions import caption_tokens

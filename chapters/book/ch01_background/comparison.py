@@ -25,7 +25,7 @@ from book.ch01_background.models import GAN, VAE, D, Diffusion
 from book.ch01_background.training import Settings, Trained, train
 from book.ch05_2_unet.cost import flops, parameters
 from minildm.data import mixture, ring
-from minildm.engine.fit import FitConfig
+from minildm.engine.settings import FitConfig
 from minildm.metrics import mode_coverage, sliced_wasserstein
 from minildm.noise import seeded
 from minildm.predict import EPS, V

@@ -19,7 +19,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from minildm import checks, inputs, tables
+from minildm import checks
+from minildm.checks import inputs
+from minildm.checks import inputs as tables
 from minildm.denoise import Denoiser
 from minildm.schedule import expand
 

@@ -30,7 +30,7 @@ from book.ch01_background.comparison import (
     samples,
 )
 from book.kept import Kept
-from minildm.engine.machine import surroundings
+from minildm.engine.devices import surroundings
 
 TUNING_SEEDS = (100, 101)  # never used again
 STEPS = (1, 2, 3, 5, 10, 25, 50)  # of the diffusion model's sampler

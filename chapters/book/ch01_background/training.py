@@ -11,9 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from minildm.engine.batches import set_field, share
-from minildm.engine.ema import EMA
-from minildm.engine.fit import FitConfig
+from minildm.engine.optim import EMA
+from minildm.engine.settings import FitConfig, set_field, share
 
 
 @dataclass(frozen=True)

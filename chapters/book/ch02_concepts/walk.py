@@ -18,8 +18,7 @@ from minildm.metrics import root
 from minildm.noise import keyed_normal, seeded
 from minildm.process import diffuse
 from minildm.samplers import dpmpp_2m, sample
-from minildm.shapes.accuracy import lower_bound
-from minildm.shapes.judge import judge
+from minildm.shapes.judge import judge, lower_bound
 from minildm.shapes.scenes import Scene, Thing, render, to_rows
 
 STEPS = 12  # of the sampler from T to 0; lead_back runs a part of them

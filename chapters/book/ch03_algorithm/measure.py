@@ -18,8 +18,8 @@ from torch import Tensor
 from book import results
 from book.digit_judge import CLASSES, DigitClassifier
 from minildm.data import LabelledSplit, digits
-from minildm.engine.fit import Progress
-from minildm.engine.machine import surroundings
+from minildm.engine.devices import surroundings
+from minildm.engine.records import Progress
 from minildm.latent import LatentDiffusion
 from minildm.metrics import confident_classes, confident_fraction, psnr
 from minildm.predict import V

@@ -26,7 +26,8 @@ from book.ch04_3_gaussian.gaussian_case import (
     marginal,
     standard_normal,
 )
-from minildm import checks, tables
+from minildm import checks
+from minildm.checks import inputs as tables
 from minildm.denoise import Denoiser
 from minildm.process import posterior
 

@@ -17,7 +17,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from minildm import checks, tables
+from minildm import checks
+from minildm.checks import inputs as tables
 from minildm.metrics import frechet_gaussians, root
 from minildm.samplers import ddim, sample
 

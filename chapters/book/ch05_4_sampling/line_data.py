@@ -14,7 +14,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from minildm import checks, inputs, tables
+from minildm import checks
+from minildm.checks import inputs
+from minildm.checks import inputs as tables
 from minildm.denoise import Denoiser, mixture_denoiser
 
 HALVINGS = 60  # of an interval of length 100: below the last digit of float64

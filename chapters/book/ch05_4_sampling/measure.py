@@ -27,11 +27,10 @@ from book.ch05_5_text_to_image.measure_shapes import (
     evaluations,
 )
 from book.kept import Kept
-from minildm.engine.machine import surroundings
+from minildm.engine.devices import surroundings
 from minildm.latent import LatentDiffusion
 from minildm.samplers import ddim, ddpm, dpmpp_2m, heun
-from minildm.shapes.accuracy import caption_accuracy
-from minildm.shapes.judge import judge
+from minildm.shapes.judge import caption_accuracy, judge
 from minildm.shapes.scenes import splits
 from minildm.shapes.training import GUIDANCE
 

@@ -16,10 +16,12 @@ from torch import Tensor, nn
 
 from book.shape_reader import FEATURES, ShapeReader
 from minildm.engine import training_data
-from minildm.engine.batches import whole_fields
-from minildm.engine.ema import EMA
-from minildm.engine.fit import Batch, FitConfig, build, collect, fit
+from minildm.engine.fit import build, fit
+from minildm.engine.optim import EMA
+from minildm.engine.records import collect
+from minildm.engine.settings import FitConfig, whole_fields
 from minildm.layers import masked_mean
+from minildm.noise import Batch
 from minildm.shapes.captions import PAD, wording
 from minildm.shapes.scenes import Pictures
 from minildm.text import TextEncoder, TextEncoderConfig, TextUNetConfig

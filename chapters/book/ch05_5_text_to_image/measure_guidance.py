@@ -15,10 +15,9 @@ from torch import Tensor
 from book import results
 from book.ch05_5_text_to_image.measure_shapes import STEPS, Task, draw
 from book.kept import Kept
-from minildm.engine.machine import surroundings
+from minildm.engine.devices import surroundings
 from minildm.latent import LatentDiffusion
-from minildm.shapes.accuracy import caption_accuracy
-from minildm.shapes.judge import judge
+from minildm.shapes.judge import caption_accuracy, judge
 from minildm.shapes.scenes import splits
 
 SCALES = (0.0, 0.5, 1.0, 1.5, 2.5, 4.0, 7.0, 12.0)

@@ -16,14 +16,14 @@ from torch import Tensor
 
 from book import results
 from book.ch05_2_unet.cost import costs
+from book.ch05_5_text_to_image.copies import memorised, nearest
 from book.shape_reader import distance, load_reader
-from minildm.engine.machine import surroundings
+from minildm.engine.devices import surroundings
+from minildm.files.model import find_model
 from minildm.latent import LatentDiffusion
-from minildm.model_file import find_model
 from minildm.samplers import ddim, dpmpp_2m, heun
-from minildm.shapes.accuracy import Accuracy, caption_accuracy, memorised, nearest
 from minildm.shapes.captions import captions
-from minildm.shapes.judge import Verdict, judge
+from minildm.shapes.judge import Accuracy, Verdict, caption_accuracy, judge
 from minildm.shapes.scenes import Pictures, splits
 from minildm.shapes.training import GUIDANCE, ShapesTraining, gate, training_pictures
 

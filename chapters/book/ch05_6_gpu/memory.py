@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from minildm.engine.batches import CHOICES
-from minildm.engine.ema import EMA
+from minildm.engine.optim import EMA
+from minildm.engine.settings import CHOICES
 
 LAYERS = (nn.Linear, nn.Conv2d)  # whose weights Muon treats as matrices, with one moment each
 WATCH = 1e-3  # seconds between two looks at the memory of the process

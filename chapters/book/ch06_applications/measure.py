@@ -24,11 +24,10 @@ from book.ch06_applications.judged import (
     ways,
 )
 from book.kept import Kept
-from minildm.engine.machine import surroundings
+from minildm.engine.devices import surroundings
 from minildm.latent import LatentDiffusion
 from minildm.samplers import ddim, dpmpp_2m
-from minildm.shapes.accuracy import lower_bound
-from minildm.shapes.judge import judge
+from minildm.shapes.judge import judge, lower_bound
 from minildm.shapes.scenes import Pictures, splits
 
 STRENGTHS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)

@@ -18,13 +18,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minildm import inputs, predict
+from minildm import predict
+from minildm.checks import inputs
 from minildm.denoise import Denoiser, network_denoiser
 from minildm.engine import training_data
-from minildm.engine.batches import whole_fields
-from minildm.engine.ema import EMA
-from minildm.engine.fit import TIME, Batch, FitConfig, build, collect, fit
+from minildm.engine.fit import build, fit
+from minildm.engine.optim import EMA
+from minildm.engine.records import collect
+from minildm.engine.settings import FitConfig, whole_fields
 from minildm.layers import time_embedding
+from minildm.noise import TIME, Batch
 from minildm.process import diffuse
 from minildm.schedule import expand
 from minildm.train import Trained

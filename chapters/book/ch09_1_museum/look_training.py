@@ -49,7 +49,7 @@ def some_see_nothing(package: Package) -> None:
     config = package.train.DenoiserTraining(model, drop=0.25)
     z0, labels = torch.zeros(2000, 2), torch.zeros(2000, dtype=torch.int64)
     loss = package.train.denoiser_loss(config, scene.linear(package), z0, labels)
-    loss(Spy(1, 1), package.batches.Batch(0, 0, torch.arange(2000)))
+    loss(Spy(1, 1), package.noise.Batch(0, 0, torch.arange(2000)))
     share = float(seen[0].double().mean())
     assert abs(share - 0.25) < 0.05, f"{share:.0%} of the samples see no condition, asked for 25 %"
 
@@ -57,7 +57,7 @@ def some_see_nothing(package: Package) -> None:
 def looking_leaves_no_trace(package: Package) -> None:
     """Weights before and after a look at the average must be the same."""
     net = nn.Linear(1, 1)
-    average = package.ema.EMA(net, 0.9)
+    average = package.optim.EMA(net, 0.9)
     nn.init.constant_(net.weight, 7.0)
     with average.weights_in(net):
         pass
@@ -76,7 +76,7 @@ def gradient(package: Package, accumulate: int) -> float:
     """Length of the first gradient of a small network, its batch of 16 in so many parts."""
     net = package.fit.build(lambda: nn.Linear(3, 1), 0)
     x = torch.randn(64, 3, generator=torch.Generator().manual_seed(0))
-    config = package.fit.FitConfig(steps=1, batch=16, accumulate=accumulate, device="cpu")
+    config = package.settings.FitConfig(steps=1, batch=16, accumulate=accumulate, device="cpu")
 
     def loss(model, batch):
         return (model(x[batch.indices])[:, 0] - x[batch.indices].sum(1)).square(), None
@@ -110,7 +110,7 @@ def train_noisily(package: Package, folder: str | None, until: int):
     make = lambda: nn.Sequential(nn.Linear(8, 16), nn.Dropout(0.5), nn.Linear(16, 1))  # noqa: E731
     net = package.fit.build(make, 0)
     x = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
-    config = package.fit.FitConfig(
+    config = package.settings.FitConfig(
         steps=12, batch=16, lr=0.01, warmup=1, device="cpu", log_every=1, save_every=6
     )
 
@@ -150,7 +150,7 @@ def weight_while_looking(package: Package):
     """One weight on its way to 1, looked at every 10 steps through its average."""
     net = nn.Linear(1, 1, bias=False)
     nn.init.zeros_(net.weight)
-    average, path = package.ema.EMA(net, 0.98), []
+    average, path = package.optim.EMA(net, 0.98), []
     for step in range(120):
         with torch.no_grad():
             net.weight += 0.04 * (1 - net.weight)

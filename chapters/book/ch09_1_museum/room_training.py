@@ -87,7 +87,7 @@ EXHIBITS = [
     Exhibit(
         name="average-left-in",
         title="The average is left in the network",
-        file="engine/ema.py",
+        file="engine/optim.py",
         right="            net.load_state_dict(own)\n",
         wrong="            pass\n",
         story="The averaged weights are copied in for a look and never taken out again.",

@@ -114,7 +114,7 @@ def train_plane(package: Package, steps: int = 300) -> tuple[Plane, object]:
     generator = torch.Generator().manual_seed(2)
     labels = torch.multinomial(WEIGHTS, 2000, replacement=True, generator=generator)
     z0 = MEANS[labels] + STD * torch.randn(2000, 2, dtype=torch.float64, generator=generator)
-    fit = package.fit.FitConfig(steps=steps, batch=96, lr=5e-3, device="cpu", log_every=steps)
+    fit = package.settings.FitConfig(steps=steps, batch=96, lr=5e-3, device="cpu", log_every=steps)
     tiny = package.unet.UNetConfig(channels=2, width=8, heads=1, multipliers=(1,))
     config = train.DenoiserTraining(model=tiny, fit=fit, drop=0.15)
     trained = train.train_denoiser(
@@ -140,7 +140,7 @@ def small_training(package: Package, seed: int = 0) -> float:
     train, data = package.train, package.data.small_digits()
     schedule = package.schedule.DiscreteSchedule(package.schedule.linear_betas())
     model = package.unet.UNetConfig(channels=1, width=16, heads=2, multipliers=(1,), classes=10)
-    fit = package.fit.FitConfig(
+    fit = package.settings.FitConfig(
         steps=20, batch=32, lr=3e-3, accumulate=2, device="cpu", log_every=20, seed=seed
     )
     config = train.DenoiserTraining(model=model, fit=fit)

@@ -23,8 +23,8 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from minildm import inputs
-from minildm.checkpoint import replace_files
+from minildm.checks import inputs
+from minildm.files.checkpoint import replace_files
 
 MODES = {"L": 1, "RGB": 3}
 FITS = ("crop", "pad", "stretch")

@@ -1,9 +1,4 @@
-"""What a caller hands over, looked at once, where it comes in: numbers, pictures, labels.
-
-Each function returns its argument in the form that the rest of the package expects, or raises a
-ValueError that names the argument, the value and the way out. NumPy's numbers and arrays are taken
-wherever a number or a tensor is. checks.py does the same for what the five core files take.
-"""
+"""Numbers, tensors and tables that are given: looked at, and made what the code needs."""
 
 import math
 import operator
@@ -190,3 +185,77 @@ def _shape_hint(x: Tensor, channels: int | None) -> str:
     if x.dim() == 4 and channels == 3 and x.shape[1] == 4:
         return ": leave out the alpha channel"
     return ""
+
+
+LARGEST = 1e100  # in a table: squares and products are still numbers
+
+
+class NotFinite(ValueError):
+    """NaN or infinity where numbers are needed; in a training's loss: it has diverged."""
+
+
+def finite(name: str, tensor: Tensor) -> None:
+    """Raise ValueError unless ``tensor`` is of real numbers; ``NotFinite`` for NaN, infinity."""
+    if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
+        kind = getattr(tensor, "dtype", type(tensor).__name__)
+        use = "use .float()" if isinstance(tensor, Tensor) else "use torch.as_tensor"
+        raise ValueError(f"{name} must be a tensor of real numbers; got {kind}: {use}")
+    if tensor.is_meta or math.isfinite(tensor.detach().sum().item()):
+        return  # many times faster than isfinite: a sum with NaN or inf in it is not finite
+    bad = ~torch.isfinite(tensor)  # the sum may also have overflowed
+    if bad.any():
+        raise NotFinite(
+            f"{name} has {int(bad.sum())} entries that are NaN or infinite (the first: "
+            f"{tensor[bad][0].item()}); find the step that made them"
+        )
+
+
+def numbers(name: str, values) -> Tensor:
+    """Numbers (tensor, array or lists) as a float64 tensor; ValueError unless all are finite."""
+    found = tensor(name, values)
+    if found.is_meta or found.is_complex() or found.dtype == torch.bool:
+        kind = "a meta tensor, which has no values" if found.is_meta else found.dtype
+        raise ValueError(f"{name} must hold real numbers; got {kind}")
+    exact = isinstance(values, list | tuple)  # as_tensor makes float32 of Python's numbers
+    found = torch.tensor(values, dtype=torch.float64) if exact else found.double()
+    finite(name, found)
+    if found.numel() and float(found.detach().abs().max()) > LARGEST:
+        raise ValueError(f"{name} has entries beyond {LARGEST:g}: rescale it")
+    return found
+
+
+def mixture(weights, means, covs) -> tuple[Tensor, Tensor, Tensor]:
+    """Weights (K,), means (K, d), covariances (K, d, d) as float64 tensors; ValueError if not."""
+    weights, means, covs = numbers("weights", weights), numbers("mean", means), numbers("cov", covs)
+    K, d = means.shape if means.dim() == 2 else (0, 0)
+    if not K or not d or weights.shape != (K,) or covs.shape != (K, d, d):
+        raise ValueError(
+            f"weights {tuple(weights.shape)}, means {tuple(means.shape)} and covs "
+            f"{tuple(covs.shape)} do not fit together; expected (K,), (K, d) and (K, d, d)"
+        )
+    if not (weights >= 0).all() or abs(float(weights.sum()) - 1) > 1e-6:
+        raise ValueError(f"weights must be >= 0 and sum to 1; got {weights.tolist()}")
+    covariance("cov", covs)
+    return weights, means, covs
+
+
+def covariance(name: str, covs: Tensor, tolerance: float = 1e-8) -> None:
+    """Raise ValueError unless (.., d, d) is symmetric without a negative variance."""
+    scale = covs.abs().amax(dim=(-2, -1), keepdim=True)
+    if ((covs - covs.mT).abs() > tolerance * scale).any():
+        worst = float((covs - covs.mT).abs().max())
+        raise ValueError(f"{name} must be symmetric; it differs from its transpose by {worst:.3g}")
+    smallest = torch.linalg.eigvalsh(covs)[..., 0]
+    if (smallest < -tolerance * scale[..., 0, 0]).any():
+        raise ValueError(
+            f"{name} has a negative variance: eigenvalue {float(smallest.min()):.3g}"
+        )
+
+
+def points(z_t: Tensor, d: int, name: str = "z_t") -> None:
+    """Raise ValueError unless ``z_t`` is finite and (B, d)."""
+    finite(name, z_t)
+    if z_t.is_meta:
+        raise ValueError(f"{name} is on the meta device, without values")
+    if z_t.dim() != 2 or z_t.shape[1] != d or d == 0:
+        raise ValueError(f"{name} must have shape (B, {d or 'd'}) here; got {tuple(z_t.shape)}")

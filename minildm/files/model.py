@@ -19,16 +19,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from minildm import inputs, places, predict
+from minildm import predict
 from minildm import schedule as schedules
-from minildm.autoencoder import Autoencoder, AutoencoderConfig
-from minildm.checkpoint import (
+from minildm.autoencoder import Autoencoder, AutoencoderConfig, Folding, FoldingConfig
+from minildm.checks import inputs
+from minildm.files import places
+from minildm.files.checkpoint import (
     CheckpointError,
     build_for,
     load_checkpoint,
     save_checkpoint,
 )
-from minildm.folding import Folding, FoldingConfig
 from minildm.text import TextUNetConfig, build_network
 from minildm.unet import UNetConfig
 

@@ -9,7 +9,7 @@ Installed without ``-e``, the package lies in no clone; then only the first one 
 import os
 from pathlib import Path
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[2] / "data"
 SHIPPED = DATA / "checkpoints"
 VARIABLE = "MINILDM_DATA"
 MODELS = ("digits", "pixels", "shapes")  # latent diffusion models

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from minildm import inputs
+from minildm.checks import inputs
 from minildm.text import TextUNet
 
 MOST = 10**6  # pictures at once

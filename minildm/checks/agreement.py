@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from minildm import checks, inputs, predict
+from minildm import checks, predict
+from minildm.checks import inputs
 from minildm.predict import Parameterization, V
 from minildm.unet import TrainedWith
 

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from minildm import inputs
-from minildm.tables import finite, numbers
+from minildm.checks import inputs
+from minildm.checks.inputs import finite, numbers
 
 MOST = 10**7  # steps, points, directions: more is a slip, and fills the memory
 

@@ -1,19 +1,60 @@
-"""The optimiser of the long trainings: Muon for weight matrices, AdamW for everything else.
+"""The optimiser of a training, and the running average of the weights."""
 
-A gradient matrix is mostly a few large directions. Adam rescales its entries one by one; Muon
-rescales its *directions*: G = U S Vᵀ becomes U Vᵀ, so that every direction takes a step of the same
-length. On the autoencoder of the captioned shapes that saves more than half of the steps.
-
-Jordan et al. 2024, kellerjordan.github.io/posts/muon; the factor that makes
-one learning rate serve both rules is from Liu et al. 2025 (arXiv 2502.16982), equation 4. torch's
-own Muon takes matrices only and computes in bfloat16, which is slow on a CPU.
-"""
-
+import contextlib
+import copy
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
+
+from minildm.engine.settings import FitConfig, share
+from minildm.engine.stopping import Diverged
+
+
+class EMA:
+    """average <- d average + (1 - d) weights, once per training step.
+
+    d = min(decay, (1 + k) / (10 + k)) at update k = 0, 1, ..: a warm-up that forgets the random
+    start. ``.net`` is a copy of the network with the averaged weights, ready to use.
+    Raises ValueError unless 0 <= decay < 1 (0: no averaging).
+    """
+
+    def __init__(self, net: nn.Module, decay: float) -> None:
+        self.decay = share("decay", decay)
+        self.updates = 0
+        self.net = copy.deepcopy(net).eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def update(self, net: nn.Module) -> None:
+        """Move the average towards the weights of ``net``; buffers are copied.
+
+        Raises Diverged, a ValueError, for weights that are not finite, or so large that their
+        squares are not; the average then stays as it was.
+        """
+        norm = nn.utils.get_total_norm([p.detach() for p in net.parameters()])
+        if not norm.is_meta and not torch.isfinite(norm):
+            raise Diverged("the weights are not finite")
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        self.updates += 1
+        for average, weight in zip(self.net.parameters(), net.parameters(), strict=True):
+            average.lerp_(weight, 1 - decay)
+        for mine, theirs in zip(self.net.buffers(), net.buffers(), strict=True):
+            mine.copy_(theirs)
+
+    @contextlib.contextmanager
+    def weights_in(self, net: nn.Module) -> Iterator[nn.Module]:
+        """Inside the block ``net`` has the averaged weights; afterwards its own, even on error."""
+        own = {name: value.detach().clone() for name, value in net.state_dict().items()}
+        training = net.training
+        net.load_state_dict(self.net.state_dict())
+        try:
+            yield net.eval()
+        finally:
+            net.load_state_dict(own)
+            net.train(training)
+
 
 QUINTIC = (3.4445, -4.7750, 2.0315)  # lifts every singular value in (0, 1] to about 1: 0.7 .. 1.2
 ROUNDS = 5
@@ -93,3 +134,35 @@ class Muon(torch.optim.Optimizer):
         state["second"].lerp_(parameter.grad.square(), 1 - b2)
         root = (state["second"] / (1 - b2**k)).sqrt_().add_(1e-8)
         parameter.addcdiv_(state["first"], root, value=-group["lr"] / (1 - b1**k))
+
+
+def make_optimizer(
+    net: nn.Module, config: FitConfig, device: torch.device
+) -> torch.optim.Optimizer:
+    """AdamW or Muon, as ``config`` says."""
+    if config.optimizer == "muon":
+        return Muon(net, config.lr, weight_decay=config.weight_decay)
+    fused = device.type in ("cpu", "cuda")
+    return torch.optim.AdamW(
+        net.parameters(), config.lr, (0.9, 0.99), weight_decay=config.weight_decay, fused=fused
+    )
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Put back moments named "index.kind", in the memory layout of their parameters.
+
+    The layout matters: sums run over memory, and another order rounds differently. Raises
+    ValueError, IndexError or RuntimeError for moments that are not of these parameters.
+    """
+    parameters = list(itertools.chain(*(group["params"] for group in optimizer.param_groups)))
+    state: dict[int, dict] = {}
+    for name, value in tensors.items():
+        index, kind = name.split(".", 1)
+        like = parameters[int(index)]
+        if value.dim() and value.shape != like.shape:
+            raise ValueError(f"{name} has shape {tuple(value.shape)}, not {tuple(like.shape)}")
+        if value.shape == like.shape:
+            value = torch.empty_like(like, dtype=value.dtype, requires_grad=False).copy_(value)
+        state.setdefault(int(index), {})[kind] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})

@@ -1,0 +1,1 @@
+"""What lies on disk: pictures, checkpoints, whole models, data sets that are fetched."""
