@@ -31,7 +31,7 @@ from minildm.engine.fit import build, check_run, fit
 from minildm.engine.optim import EMA
 from minildm.engine.records import Progress, collect
 from minildm.engine.resume import must_be_new
-from minildm.engine.settings import FitConfig, real_fields, set_field, share
+from minildm.engine.settings import FitConfig
 from minildm.files.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from minildm.losses import (
     diffusion_loss,
@@ -57,7 +57,7 @@ class AutoencoderTraining:
     kl: float = 1e-3
 
     def __post_init__(self) -> None:
-        real_fields(self, kl=0.0)
+        inputs.real_fields(self, 0, math.inf, "kl")
 
 
 @dataclass(frozen=True)
@@ -84,10 +84,10 @@ class DenoiserTraining:
             raise ValueError(
                 f"parameterization must be V, EPS, Z0 or FLOW; got {self.parameterization!r}"
             )
-        set_field(self, "drop", share("drop", self.drop))
+        inputs.share_fields(self, "drop")
         if self.min_snr is not None:
-            set_field(self, "min_snr", inputs.real("min_snr", self.min_snr, 0, open=True))
-        real_fields(self, snr_floor=0.0)
+            inputs.real_fields(self, 0, math.inf, "min_snr", open=True)
+        inputs.real_fields(self, 0, math.inf, "snr_floor")
         if self.min_snr is None and self.snr_floor:
             raise ValueError(
                 f"snr_floor = {self.snr_floor} is the floor of the min-SNR weight, but min_snr is "

@@ -17,7 +17,7 @@ from minildm.checks import inputs
 from minildm.checks.inputs import OVERSHOOT
 from minildm.data import LabelledSplit
 from minildm.engine.fit import build
-from minildm.engine.settings import FitConfig, set_field, share, whole_fields
+from minildm.engine.settings import FitConfig
 from minildm.files.checkpoint import load_network
 from minildm.files.places import SHIPPED, book_folder
 from minildm.metrics import confident_fraction
@@ -46,8 +46,8 @@ class ClassifierConfig:
     )
 
     def __post_init__(self) -> None:
-        whole_fields(self, width=1)
-        set_field(self, "nothing", share("nothing", self.nothing))
+        inputs.whole_fields(self, 1, None, "width")
+        inputs.share_fields(self, "nothing")
 
 
 class DigitClassifier(nn.Module):

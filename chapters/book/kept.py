@@ -19,6 +19,7 @@ from typing import Any
 from torch import nn
 
 from book.results import alone
+from minildm.engine.training_data import weights_digest
 
 FOLDER = Path(tempfile.gettempdir()) / "minildm-kept"
 
@@ -32,7 +33,8 @@ class Kept:
     def __init__(
         self, name: str, model: nn.Module | None, settings: Any, folder: str | Path | None = None
     ) -> None:
-        mark = json.dumps([settings, None if model is None else digest(model)], sort_keys=True)
+        weights = None if model is None else weights_digest(model)
+        mark = json.dumps([settings, weights], sort_keys=True)
         short = hashlib.sha256(mark.encode()).hexdigest()[:16]
         self.path = Path(FOLDER if folder is None else folder) / f"{name}-{short}.jsonl"
         self.found: dict[str, Any] = dict(_lines(self.path))
@@ -55,15 +57,6 @@ class Kept:
     def forget(self) -> None:
         """Remove the file: the measurement is complete."""
         self.path.unlink(missing_ok=True)
-
-
-def digest(model: nn.Module) -> str:
-    """SHA-256 of all weights and their names."""
-    sha = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        plain = value.detach().cpu().double().contiguous()
-        sha.update(f"{name} {tuple(plain.shape)} {value.dtype}".encode() + plain.numpy().tobytes())
-    return sha.hexdigest()
 
 
 def _lines(path: Path) -> list[tuple[str, Any]]:

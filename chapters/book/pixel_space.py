@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from minildm.autoencoder import Folding, FoldingConfig
+from minildm.checks import inputs
 from minildm.engine.devices import is_main_process
 from minildm.engine.records import write_record
-from minildm.engine.settings import FitConfig, whole_fields
+from minildm.engine.settings import FitConfig
 from minildm.shapes.training import (
     SCHEDULE,
     ShapesTraining,
@@ -53,7 +54,8 @@ class PixelTraining:
     )  # fmt: skip
 
     def __post_init__(self) -> None:
-        whole_fields(self, pictures=1, seed=None)
+        inputs.whole_fields(self, 1, None, "pictures")
+        inputs.whole_fields(self, None, None, "seed")
 
 
 def train_pixels(

@@ -8,6 +8,7 @@ on a few hundred thousand drawings of two objects, to read their attributes and 
 numbers are comparable only if the network and the number of pictures are the same.
 """
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from minildm.checks import inputs
 from minildm.checks.inputs import OVERSHOOT
 from minildm.engine.fit import build
-from minildm.engine.settings import FitConfig, real_fields, whole_fields
+from minildm.engine.settings import FitConfig
 from minildm.files.checkpoint import load_network
 from minildm.files.places import SHIPPED, book_folder
 from minildm.metrics import frechet_distance
@@ -52,8 +53,8 @@ class ReaderTraining:
     )
 
     def __post_init__(self) -> None:
-        whole_fields(self, width=1, pictures=1)
-        real_fields(self, noise=0.0)
+        inputs.whole_fields(self, 1, None, "width", "pictures")
+        inputs.real_fields(self, 0, math.inf, "noise")
         if self.width % 8:
             raise ValueError(f"width must be a multiple of 8 (group norm); got {self.width}")
 

@@ -51,6 +51,14 @@ def real(
     return number
 
 
+def share(name: str, value: Any) -> float:
+    """``value`` as a float in [0, 1). Raises ValueError for anything else."""
+    number = real(name, value, 0, 1)
+    if number == 1:
+        raise ValueError(f"{name} must be in [0, 1); got {value}")
+    return number
+
+
 def whole_fields(config: Any, least: int | None, most: int | None, *names: str) -> None:
     """Fields of a frozen dataclass through ``whole``: checked, and kept as Python's own."""
     for name in names:
@@ -62,6 +70,12 @@ def real_fields(config: Any, least: float, most: float, *names: str, open: bool 
     for name in names:
         value = real(name, getattr(config, name), least, most, open=open)
         object.__setattr__(config, name, value)
+
+
+def share_fields(config: Any, *names: str) -> None:
+    """Fields of a frozen dataclass through ``share``: checked, and kept as Python's own."""
+    for name in names:
+        object.__setattr__(config, name, share(name, getattr(config, name)))
 
 
 def flag_fields(config: Any, *names: str) -> None:

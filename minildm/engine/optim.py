@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from minildm.engine.settings import FitConfig, share
+from minildm.checks import inputs
+from minildm.engine.settings import FitConfig
 from minildm.engine.stopping import Diverged
 
 
@@ -22,7 +23,7 @@ class EMA:
     """
 
     def __init__(self, net: nn.Module, decay: float) -> None:
-        self.decay = share("decay", decay)
+        self.decay = inputs.share("decay", decay)
         self.updates = 0
         self.net = copy.deepcopy(net).eval().requires_grad_(False)
 

@@ -16,11 +16,6 @@ CHOICES = {
     "schedule": ("cosine", "constant"),
     "optimizer": ("adamw", "muon"),
 }
-# Whole numbers, and the least that each may be.
-WHOLE = {
-    "steps": 1, "batch": 1, "warmup": 0, "seed": None, "log_every": 1, "accumulate": 1,
-    "save_every": 1,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -61,11 +56,13 @@ class FitConfig:
     save_every: int = 200
 
     def __post_init__(self) -> None:
-        whole_fields(self, **WHOLE)
-        for name in ("lr", "clip"):
-            set_field(self, name, inputs.real(name, getattr(self, name), 0, open=True))
-        real_fields(self, weight_decay=0.0)
-        set_field(self, "ema", share("ema", self.ema))
+        counts = ("steps", "batch", "log_every", "accumulate", "save_every")
+        inputs.whole_fields(self, 1, None, *counts)
+        inputs.whole_fields(self, 0, None, "warmup")
+        inputs.whole_fields(self, None, None, "seed")
+        inputs.real_fields(self, 0, math.inf, "lr", "clip", open=True)
+        inputs.real_fields(self, 0, math.inf, "weight_decay")
+        inputs.share_fields(self, "ema")
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {allowed}; got {getattr(self, name)!r}")
@@ -76,34 +73,6 @@ class FitConfig:
         if self.schedule == "constant":
             return self.lr * warm
         return self.lr * warm * (1 + math.cos(math.pi * step / self.steps)) / 2
-
-
-def set_field(config: Any, name: str, value: Any) -> None:
-    """Set a field of a frozen dataclass, from its ``__post_init__``."""
-    object.__setattr__(config, name, value)
-
-
-def whole_fields(config: Any, **least: int | None) -> None:
-    """Check that fields of a frozen dataclass are whole numbers, and not less than that; keep int.
-
-    Raises ValueError, naming the field, if they are not.
-    """
-    for name, low in least.items():
-        set_field(config, name, inputs.whole(name, getattr(config, name), low))
-
-
-def real_fields(config: Any, **least: float) -> None:
-    """The same for finite real numbers, kept as floats."""
-    for name, low in least.items():
-        set_field(config, name, inputs.real(name, getattr(config, name), low))
-
-
-def share(name: str, value: Any) -> float:
-    """``value`` as a float in [0, 1). Raises ValueError for anything else."""
-    number = inputs.real(name, value, 0, 1)
-    if number == 1:
-        raise ValueError(f"{name} must be in [0, 1); got {value}")
-    return number
 
 
 WORDS = {"true": True, "false": False}

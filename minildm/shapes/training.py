@@ -22,7 +22,7 @@ from minildm.autoencoder import Autoencoder, AutoencoderConfig
 from minildm.checks import inputs
 from minildm.engine.devices import is_main_process
 from minildm.engine.records import write_record
-from minildm.engine.settings import FitConfig, set_field, whole_fields
+from minildm.engine.settings import FitConfig
 from minildm.files.images import save_png
 from minildm.latent import LatentDiffusion
 from minildm.metrics import psnr
@@ -91,8 +91,9 @@ class ShapesTraining:
     )  # fmt: skip
 
     def __post_init__(self) -> None:
-        whole_fields(self, pictures=1, seed=None, gate_pictures=1)
-        set_field(self, "gate", inputs.real("gate", self.gate, 0, 1))
+        inputs.whole_fields(self, 1, None, "pictures", "gate_pictures")
+        inputs.whole_fields(self, None, None, "seed")
+        inputs.real_fields(self, 0, 1, "gate")
 
 
 class Gate(NamedTuple):

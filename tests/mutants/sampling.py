@@ -25,7 +25,7 @@ MUTANTS = [
     ),
     Mutant(
         0, 'kept runs of other weights are taken', 'chapters/book/kept.py',
-        'None if model is None else digest(model)', 'None', (KEPT,),
+        'None if model is None else weights_digest(model)', 'None', (KEPT,),
     ),
     Mutant(
         0, 'kept runs of other settings are taken', 'chapters/book/kept.py',

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from book.ablations.engine import Outcome, timed
 from minildm.autoencoder import Autoencoder, AutoencoderConfig
-from minildm.engine.settings import FitConfig, whole_fields
+from minildm.checks import inputs
+from minildm.engine.settings import FitConfig
 from minildm.losses import kl_loss
 from minildm.metrics import caption_accuracy, psnr
 from minildm.shapes.judge import judge
@@ -34,7 +35,8 @@ class AutoencoderLab:
     judged: int = 500
 
     def __post_init__(self) -> None:
-        whole_fields(self, pictures=1, judged=2)
+        inputs.whole_fields(self, 1, None, "pictures")
+        inputs.whole_fields(self, 2, None, "judged")
 
 
 def run_autoencoder(config: AutoencoderLab) -> Outcome:

@@ -14,9 +14,10 @@ from book.ablations.engine import Outcome, timed
 from book.pixel_space import Folded
 from minildm import predict
 from minildm.autoencoder import Folding, FoldingConfig
+from minildm.checks import inputs
 from minildm.data import digits
 from minildm.denoise import network_denoiser
-from minildm.engine.settings import FitConfig, whole_fields
+from minildm.engine.settings import FitConfig
 from minildm.metrics import sliced_wasserstein
 from minildm.noise import keyed_normal, seeded
 from minildm.process import diffuse
@@ -48,7 +49,8 @@ class BrightnessLab:
     steps: int = 32
 
     def __post_init__(self) -> None:
-        whole_fields(self, samples=2, steps=1)
+        inputs.whole_fields(self, 2, None, "samples")
+        inputs.whole_fields(self, 1, None, "steps")
         if self.schedule not in SCHEDULES:
             raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}; {self.schedule!r}")
 

@@ -4,6 +4,7 @@ Digits are real, and both trainings take seconds.
 """
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,7 +18,6 @@ from book.digit_judge import DigitClassifier, load_classifier
 from minildm import predict
 from minildm.checks import inputs
 from minildm.data import digits
-from minildm.engine.settings import set_field, whole_fields
 from minildm.latent import LatentDiffusion
 from minildm.losses import absolute_loss, perceptual_loss, reconstruction_loss
 from minildm.metrics import confident_fraction, frechet_distance
@@ -46,8 +46,8 @@ class DigitsLab:
     samples: int = 1000
 
     def __post_init__(self) -> None:
-        set_field(self, "rescale", inputs.real("rescale", self.rescale, 0, open=True))
-        whole_fields(self, samples=2)
+        inputs.real_fields(self, 0, math.inf, "rescale", open=True)
+        inputs.whole_fields(self, 2, None, "samples")
 
 
 def run_digits(config: DigitsLab) -> Outcome:

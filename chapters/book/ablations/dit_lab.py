@@ -16,7 +16,7 @@ from book.ch03_algorithm.measure import asked_labels
 from book.ch05_2_unet.cost import flops, parameters
 from book.ch08_outlook.dit import DiT, DiTConfig
 from book.digit_judge import CLASSES
-from minildm.engine.settings import whole_fields
+from minildm.checks import inputs
 from minildm.recipes import DIGITS_DENOISER
 from minildm.samplers import dpmpp_2m
 from minildm.train import DenoiserTraining, Trained, train_denoiser
@@ -40,7 +40,7 @@ class DiTLab:
     samples: int = 1000
 
     def __post_init__(self) -> None:
-        whole_fields(self, samples=2)
+        inputs.whole_fields(self, 2, None, "samples")
         if self.network not in NETWORKS:
             raise ValueError(f"network must be one of {', '.join(NETWORKS)}; got {self.network!r}")
 

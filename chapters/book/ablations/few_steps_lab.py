@@ -4,6 +4,7 @@ The teacher is the shipped model, as conditioned or guided. A student has the gu
 step costs it one evaluation of the network, and a guided teacher two.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -17,7 +18,7 @@ from book.ch05_4_sampling.measure import rms
 from book.ch08_outlook.distillation import DistillationTraining, distil
 from book.digit_judge import CLASSES
 from minildm.checks import inputs
-from minildm.engine.settings import FitConfig, set_field, whole_fields
+from minildm.engine.settings import FitConfig
 from minildm.latent import LatentDiffusion
 from minildm.samplers import ddim, dpmpp_2m
 from minildm.train import Trained
@@ -39,8 +40,8 @@ class FewStepsLab:
     samples: int = 1000
 
     def __post_init__(self) -> None:
-        whole_fields(self, samples=2)
-        set_field(self, "guidance", inputs.real("guidance", self.guidance))
+        inputs.whole_fields(self, 2, None, "samples")
+        inputs.real_fields(self, -math.inf, math.inf, "guidance")
 
 
 def run_few_steps(config: FewStepsLab) -> Outcome:

@@ -13,7 +13,7 @@ from book.ablations.digits_lab import latents, read_digits
 from book.ablations.engine import Outcome, timed
 from book.ch03_algorithm.measure import GUIDANCE, asked_labels
 from minildm import predict
-from minildm.engine.settings import whole_fields
+from minildm.checks import inputs
 from minildm.latent import LatentDiffusion
 from minildm.recipes import DIGITS_DENOISER
 from minildm.samplers import ddim, sample
@@ -40,7 +40,7 @@ class FlowLab:
     samples: int = 500
 
     def __post_init__(self) -> None:
-        whole_fields(self, samples=2)
+        inputs.whole_fields(self, 2, None, "samples")
         if self.schedule not in SCHEDULES:
             raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}; {self.schedule!r}")
 

@@ -5,6 +5,7 @@ objects on grey. What is left to learn is which colour and which shape go where.
 """
 
 import functools
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -21,7 +22,7 @@ from book.ch05_5_text_to_image.contrastive import (
 )
 from book.ch05_5_text_to_image.measure_shapes import Task, as_figures, draw_and_judge
 from minildm.checks import inputs
-from minildm.engine.settings import FitConfig, reseeded, set_field, whole_fields
+from minildm.engine.settings import FitConfig, reseeded
 from minildm.latent import LatentDiffusion
 from minildm.noise import seeded
 from minildm.shapes.captions import caption_tokens
@@ -70,8 +71,8 @@ class ShapesLab:
     guidance: float = 1.5
 
     def __post_init__(self) -> None:
-        whole_fields(self, pictures=1, steps=1)
-        set_field(self, "guidance", inputs.real("guidance", self.guidance))
+        inputs.whole_fields(self, 1, None, "pictures", "steps")
+        inputs.real_fields(self, -math.inf, math.inf, "guidance")
         if self.without not in ("", *SURGERY):
             raise ValueError(f"without must be one of {', '.join(SURGERY)}; got {self.without!r}")
         if self.encoder not in ("joint", "contrastive", "random"):
@@ -172,7 +173,7 @@ class ContrastiveLab:
     judged: int = 500
 
     def __post_init__(self) -> None:
-        whole_fields(self, judged=2)
+        inputs.whole_fields(self, 2, None, "judged")
 
 
 def run_contrastive(config: ContrastiveLab) -> Outcome:

@@ -11,8 +11,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from minildm.checks import inputs
 from minildm.engine.optim import EMA
-from minildm.engine.settings import FitConfig, set_field, share
+from minildm.engine.settings import FitConfig
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Settings:
     beta1: float = 0.9
 
     def __post_init__(self) -> None:
-        set_field(self, "beta1", share("beta1", self.beta1))
+        inputs.share_fields(self, "beta1")
 
 
 class Trained(NamedTuple):

@@ -15,11 +15,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from book.shape_reader import FEATURES, ShapeReader
+from minildm.checks import inputs
 from minildm.engine import training_data
 from minildm.engine.fit import build, fit
 from minildm.engine.optim import EMA
 from minildm.engine.records import collect
-from minildm.engine.settings import FitConfig, whole_fields
+from minildm.engine.settings import FitConfig
 from minildm.layers import masked_mean
 from minildm.noise import Batch
 from minildm.shapes.captions import PAD, wording
@@ -48,7 +49,7 @@ class ContrastiveTraining:
     )
 
     def __post_init__(self) -> None:
-        whole_fields(self, width=1, dim=1, pictures=1)
+        inputs.whole_fields(self, 1, None, "width", "dim", "pictures")
         if self.width % 8:
             raise ValueError(f"width must be a multiple of 8 (group norm); got {self.width}")
 

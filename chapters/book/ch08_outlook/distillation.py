@@ -25,7 +25,7 @@ from minildm.engine import training_data
 from minildm.engine.fit import build, fit
 from minildm.engine.optim import EMA
 from minildm.engine.records import collect
-from minildm.engine.settings import FitConfig, whole_fields
+from minildm.engine.settings import FitConfig
 from minildm.layers import time_embedding
 from minildm.noise import TIME, Batch
 from minildm.process import diffuse
@@ -52,7 +52,7 @@ class DistillationTraining:
     parameterization: str = "V"
 
     def __post_init__(self) -> None:
-        whole_fields(self, first=None)
+        inputs.whole_fields(self, None, None, "first")
         if self.first < 2 or self.first & (self.first - 1):
             raise ValueError(f"first must be a power of two, at least 2; got {self.first}")
         if self.parameterization not in ("V", "Z0", "FLOW"):
