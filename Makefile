@@ -40,7 +40,7 @@ help:
 	@echo "make test          run every test"
 	@echo "make book          rebuild and execute the notebooks (CHAPTER=04_3 for one)"
 	@echo "make pages         make equations, errata and figures of the documents anew"
-	@echo "make lint          check the style of the code"
+	@echo "make lint          check the style and the types of the code"
 	@echo "make mutants       plant known faults, and see each one caught (mutants-changed: those"
 	@echo "                   in what a day's changes touched, and a part of the others)"
 	@echo "make rounding      run all as other processors would round (hours; ROUNDING_ARGS=--quick)"
@@ -52,15 +52,15 @@ $(PY):
 	$(PYTHON) -m venv $(VENV)
 
 $(BOOK): $(NEEDS) | $(PY)
-	$(INSTALL) -e .
+	$(INSTALL) -e ".[book]"
 	@touch $@
 
 $(TESTS): $(NEEDS) | $(PY)
-	$(INSTALL) -e ".[tests,compare]"
+	$(INSTALL) -e ".[book,tests,compare]"
 	@touch $@ $(BOOK)
 
 $(BROWSER): $(NEEDS) | $(PY)
-	$(INSTALL) -e ".[tests,compare,browser]"
+	$(INSTALL) -e ".[book,tests,compare,browser]"
 	@touch $@ $(BOOK) $(TESTS)
 
 lab: $(BOOK)
@@ -68,6 +68,7 @@ lab: $(BOOK)
 
 lint: $(TESTS)
 	$(PY) -m ruff check .
+	$(PY) -m mypy
 
 # One thread per process: two torch processes that each want all cores slow one another down. What
 # asks for two all the same does not burn a core while it waits.

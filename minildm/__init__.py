@@ -1,81 +1,60 @@
 """minildm: latent diffusion, small enough to be read in one evening, in this order.
 
-    schedule.py     beta -> alpha_bar; time grids
-    process.py      the forward process, and its exact posterior
-    predict.py      what the network outputs: eps, z0, v or flow
-    denoise.py      denoisers: networks, guidance, clipping, exact oracles
-    samplers.py     one loop, four steps
-    losses.py       training objectives
-    autoencoder.py  image <-> latent
-    layers.py       residual blocks, attention, the embedding of time
-    unet.py         the denoising network
-    noise.py        random numbers that depend on a key, not on a batch
-    ema.py          the running average of the weights
-    fit.py          one training loop for every network
-    train.py        training the autoencoder and the denoiser
-    latent.py       all of it together: the latent diffusion model
-    images.py       pictures in and out: files and PIL images to tensors, and back
+    schedule  process  predict  denoise  samplers   the core: noise, and the way back to data
+    losses  noise  layers  autoencoder  unet  text  networks, and what they learn from
+    train  latent  recipes  data  metrics           training, the model, measuring it
+    engine/                                         the loop: read it to resume, or for a GPU
+    files/  checks/                                 models and pictures on disk; error messages
+    shapes/                                         captioned shapes, and a judge that reads them
 
-The text-to-image model, from pictures to figures:
-
-    shapes.py           captioned shapes: scenes of two objects, drawn exactly
-    captions.py         the grammar of their captions
-    judge.py            which scene is in a picture, and is it one at all?
-    text.py             tokenizer, text encoder, and a UNet that reads
-    shapes_training.py  its settings, and its training from nothing
-    pixel_space.py      the same on pixels (folding.py), for comparison
-    accuracy.py         how often a picture is what was asked for
-    features.py         features for a Fréchet distance
-    shapes_results.py   all its figures
-
-What training needs besides:
-
-    batches.py, progress.py        samples and settings of a step; records, their file, the bar
-    training_data.py, inputs.py    what is given is looked at, and told from other data
-    conditions.py, told_once.py    labels and texts; what a model could be told twice
-    model_file.py, places.py       a model on disk; where the book's are
-    state.py, randomness.py        checkpoints to go on from, bit for bit
-    diverged.py, interrupt.py      what stops a training: numbers that are not finite, Ctrl-C
-    lock.py                        one training per folder
-    optimizers.py, muon.py         AdamW, and the optimiser of long trainings
-    accelerator.py                 devices and processes
-    settings.py, registry.py       settings from the command line; the trainings by their names
-
-Chapters 5 and 6 look at all this, take it apart, and put it to work:
-
-    diagnosis.py, looking_inside.py  a bug or slow training; what flows through a network
-    memory.py                        what a training must hold in memory
-    known_answer.py, film.py         samplers where the end is known; a walk as a film
-    sampling_results.py              samplers against the number of network evaluations
-    guidance_results.py              accuracy, variety and colour for each guidance
-    contrastive.py                   matching texts and pictures, the idea of CLIP
-    editing.py, edited.py            inpainting, directions, tiles; and what the judge says of it
-    editing_results.py               all figures of editing
-    ablations/                       trainings that differ in one thing, written down first
-
-The other chapters:
-
-    relatives/                     1: a VAE, a GAN and a diffusion model on the same points
-    likelihood.py                  how probable a point is, exactly
-    concepts.py                    2: walks in latent space, random latents, when what is decided
-    compare_diffusers.py           7: diffusers' schedulers on our grids, with our denoisers
-    rosetta.py, ecosystem.py       names and conventions, converted both ways; the tools there are
-    outlook.py, scaling.py         8: closed forms; what a training costs, on paper
-    dit.py, distillation.py        a transformer in the UNet's place; few steps instead of many
-    questions.py                   9: what people ask, and the cells that answer
-    museum/                        9.1: classic mistakes, planted into this package in memory
-    book_map.py, course.py         0: the map of the book; plans for courses
-    notation.py                    symbols, their names in the code, what they mean
-    environment_check.py           is this machine fit for the book? (situation.py, extras.py)
-
-Beside them: checks.py (error messages), checkpoint.py (files), data.py and
-download.py (data sets), metrics.py (measurement), classifier.py (a judge of digits), recipes.py
-(digits models and their figures), cost.py (parameters and operations), machine.py (where figures
-were taken), gaussian_case.py and elbo.py (closed forms of chapters 4.3 and 4.2), plots.py,
-pictures.py, heatmaps.py, stacked.py, first_page.py, the other files named ..._pictures.py and
-display.py (figures), explorer.py, widgets.py and walk_widget.py (sliders),
-exercises/ (checks of the reader's answers), __main__.py, commands.py and measures.py (the command
-line), results.py and kept.py (measured figures on disk; what an interrupted measurement has found).
+Every name below can be had from here: ``from minildm import LatentDiffusion, sample, ddim``. Its
+module, and PyTorch with it, is imported when the name is first asked for.
 """
 
+import difflib
+import importlib
+
 __version__ = "0.1.0"
+
+_MODULES = {  # the same as in __init__.pyi, which type checkers and editors read
+    "schedule": "CosineSchedule DiscreteSchedule FlowSchedule cosine_betas expand "
+    "linear_betas ramp_betas scaled_linear_betas sigmoid_betas zero_terminal_snr",
+    "process": "Gaussian diffuse diffuse_step posterior",
+    "predict": "EPS FLOW Parameterization V Z0",
+    "denoise": "Denoised Denoiser NetworkDenoiser clipped gaussian_denoiser guided "
+    "mixture_denoiser network_denoiser",
+    "samplers": "Snapshot ddim ddpm dpmpp_2m heun sample",
+    "losses": "absolute_loss diffusion_loss kl_loss min_snr_weight perceptual_loss random_times "
+    "reconstruction_loss",
+    "noise": "Batch batch_indices keyed_normal keyed_uniform seeded",
+    "autoencoder": "Autoencoder AutoencoderConfig Folding FoldingConfig",
+    "unet": "UNet UNetConfig",
+    "text": "TextEncoder TextEncoderConfig TextUNet TextUNetConfig tokenize",
+    "train": "AutoencoderTraining DenoiserTraining Trained encode_all train_autoencoder "
+    "train_both train_denoiser",
+    "engine.settings": "FitConfig",
+    "engine.fit": "fit",
+    "engine.optim": "EMA Muon",
+    "engine.records": "Progress",
+    "latent": "LatentDiffusion",
+    "data": "LabelledSplit digits gaussian mixture ring spiral to_unit_range two_moons",
+    "metrics": "Coverage confident_classes confident_fraction frechet_distance "
+    "frechet_gaussians mode_coverage psnr sliced_wasserstein",
+    "files.checkpoint": "CheckpointError",
+    "files.images": "save_png to_pil to_tensor",
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
+__all__ = sorted(_MODULE_OF)
+
+
+def __getattr__(name: str) -> object:
+    """A public name, from its module (PEP 562)."""
+    if name in _MODULE_OF:
+        return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    near = difflib.get_close_matches(name, __all__, n=3)
+    hint = f"; is it {' or '.join(near)}?" if near else ""
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -46,16 +46,34 @@ def test_the_conda_environment_is_the_one_of_pyproject():
     assert {f"python{PROJECT['requires-python']}", "pip"} == set(conda)
     options = {line for line in nested["pip"] if line.startswith("-")}
     named = {line for line in nested["pip"] if not line.startswith("-")}
-    assert options == {"--constraint constraints.txt", "--editable ."}
+    assert options == {"--constraint constraints.txt", "--editable .[book]"}
     assert named == SEVEN, "the book's seven packages, without versions: pyproject.toml has those"
-    assert set(requirements()) >= SEVEN
+    assert set(requirements("book")) >= SEVEN
 
 
 def test_every_requirement_is_pinned_to_a_version_it_allows():
     tested = {canonicalize_name(name): version for name, version in pins().items()}
-    for name, requirement in requirements("tests", "compare", "browser").items():
+    for name, requirement in requirements(*PROJECT["optional-dependencies"]).items():
         assert name in tested, f"{name} is not in constraints.txt"
         assert requirement.specifier.contains(tested[name]), f"{requirement} excludes the pin"
+
+
+def test_a_plain_install_brings_little_and_the_book_the_rest():
+    plain = {"accelerate", "numpy", "pillow", "safetensors", "torch", "tqdm"}
+    assert set(requirements()) == plain
+    extras = PROJECT["optional-dependencies"]
+    assert set(extras) == {"book", "data", "tests", "browser", "compare"}
+    spec = {name: str(r.specifier) for name, r in requirements("book").items()}
+    assert {name: spec[name] for name in map(_name, extras["data"])} == {
+        name: str(r.specifier) for name, r in requirements("data").items() if name not in plain
+    }
+    for command in ('-e ".[book]"', '-e ".[book,tests,compare]"'):
+        assert f"$(INSTALL) {command}\n" in read("Makefile")
+    assert '\npip install -c constraints.txt -e ".[book]"\n' in read("README.md")
+
+
+def _name(line):
+    return canonicalize_name(Requirement(line).name)
 
 
 def test_constraints_hold_for_every_machine():
