@@ -15,7 +15,6 @@ from minildm.engine import training_data
 from minildm.engine.fit import build
 from minildm.engine.settings import FitConfig
 from minildm.files.checkpoint import CheckpointError
-from minildm.losses import absolute_loss
 from minildm.noise import keyed_normal
 from minildm.schedule import (
     CosineSchedule,
@@ -44,6 +43,10 @@ PLAIN = UNetConfig(channels=2, width=8, heads=1, multipliers=(1,))
 CLASSES = replace(PLAIN, classes=10)
 TEXT = TextUNetConfig(text_config(dim=8, layers=1, heads=1), PLAIN)
 N = 20
+
+
+def absolute_loss(x_hat, x):
+    return (x_hat - x).abs().flatten(1).mean(1)
 
 
 def training(model, **options):
