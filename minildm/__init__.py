@@ -25,7 +25,7 @@ _MODULES = {  # the same as in __init__.pyi, which type checkers and editors rea
     "denoise": "Denoised Denoiser NetworkDenoiser clipped gaussian_denoiser guided "
     "mixture_denoiser network_denoiser",
     "samplers": "Snapshot ddim ddpm dpmpp_2m heun sample",
-    "losses": "absolute_loss diffusion_loss kl_loss min_snr_weight perceptual_loss random_times "
+    "losses": "diffusion_loss kl_loss min_snr_weight random_times "
     "reconstruction_loss",
     "noise": "Batch batch_indices keyed_normal keyed_uniform seeded",
     "autoencoder": "Autoencoder AutoencoderConfig Folding FoldingConfig",
@@ -39,8 +39,8 @@ _MODULES = {  # the same as in __init__.pyi, which type checkers and editors rea
     "engine.optim": "EMA Muon",
     "engine.records": "Progress",
     "latent": "LatentDiffusion",
-    "data": "LabelledSplit digits gaussian mixture ring spiral to_unit_range two_moons",
-    "metrics": "Coverage confident_classes confident_fraction frechet_distance "
+    "data": "LabelledSplit digits gaussian mixture ring to_unit_range",
+    "metrics": "Coverage frechet_distance "
     "frechet_gaussians mode_coverage psnr sliced_wasserstein",
     "files.checkpoint": "CheckpointError",
     "files.images": "save_png to_pil to_tensor",

@@ -9,9 +9,7 @@ from minildm.data import digits as digits
 from minildm.data import gaussian as gaussian
 from minildm.data import mixture as mixture
 from minildm.data import ring as ring
-from minildm.data import spiral as spiral
 from minildm.data import to_unit_range as to_unit_range
-from minildm.data import two_moons as two_moons
 from minildm.denoise import Denoised as Denoised
 from minildm.denoise import Denoiser as Denoiser
 from minildm.denoise import NetworkDenoiser as NetworkDenoiser
@@ -30,16 +28,12 @@ from minildm.files.images import save_png as save_png
 from minildm.files.images import to_pil as to_pil
 from minildm.files.images import to_tensor as to_tensor
 from minildm.latent import LatentDiffusion as LatentDiffusion
-from minildm.losses import absolute_loss as absolute_loss
 from minildm.losses import diffusion_loss as diffusion_loss
 from minildm.losses import kl_loss as kl_loss
 from minildm.losses import min_snr_weight as min_snr_weight
-from minildm.losses import perceptual_loss as perceptual_loss
 from minildm.losses import random_times as random_times
 from minildm.losses import reconstruction_loss as reconstruction_loss
 from minildm.metrics import Coverage as Coverage
-from minildm.metrics import confident_classes as confident_classes
-from minildm.metrics import confident_fraction as confident_fraction
 from minildm.metrics import frechet_distance as frechet_distance
 from minildm.metrics import frechet_gaussians as frechet_gaussians
 from minildm.metrics import mode_coverage as mode_coverage
