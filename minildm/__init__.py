@@ -1,8 +1,8 @@
 """minildm: latent diffusion, small enough to be read in one evening, in this order.
 
+    interfaces                                      what a schedule, a denoiser, a step is
     schedule  process  predict  denoise  samplers   the core: noise, and the way back to data
-    losses  noise  layers  autoencoder  unet        networks, and what they learn from
-    words  text                                     captions, and a UNet that reads them
+    losses  noise  layers  autoencoder  unet  text  networks, and what they learn from
     train  latent  recipes  data  metrics           training, the model, measuring it
     engine/                                         the loop: read it to resume, or for a GPU
     files/  checks/                                 models and pictures on disk; error messages
@@ -18,12 +18,12 @@ import importlib
 __version__ = "0.1.0"
 
 _MODULES = {  # the same as in __init__.pyi, which type checkers and editors read
+    "interfaces": "Denoised Denoiser Schedule Step",
     "schedule": "CosineSchedule DiscreteSchedule FlowSchedule cosine_betas expand "
     "linear_betas ramp_betas scaled_linear_betas sigmoid_betas zero_terminal_snr",
     "process": "Gaussian diffuse diffuse_step posterior",
     "predict": "EPS FLOW Parameterization V Z0",
-    "denoise": "Denoised Denoiser NetworkDenoiser clipped gaussian_denoiser guided "
-    "mixture_denoiser network_denoiser",
+    "denoise": "NetworkDenoiser clipped gaussian_denoiser guided mixture_denoiser network_denoiser",
     "samplers": "Snapshot ddim ddpm dpmpp_2m heun sample",
     "losses": "diffusion_loss kl_loss min_snr_weight random_times "
     "reconstruction_loss",
@@ -31,7 +31,6 @@ _MODULES = {  # the same as in __init__.pyi, which type checkers and editors rea
     "autoencoder": "Autoencoder AutoencoderConfig Folding FoldingConfig",
     "unet": "UNet UNetConfig",
     "text": "TextEncoder TextEncoderConfig TextUNet TextUNetConfig tokenize",
-    "words": "vocabulary_of",
     "train": "AutoencoderTraining DenoiserTraining Trained encode_all train_autoencoder "
     "train_both train_denoiser",
     "engine.settings": "FitConfig",

@@ -10,8 +10,6 @@ from minildm.data import gaussian as gaussian
 from minildm.data import mixture as mixture
 from minildm.data import ring as ring
 from minildm.data import to_unit_range as to_unit_range
-from minildm.denoise import Denoised as Denoised
-from minildm.denoise import Denoiser as Denoiser
 from minildm.denoise import NetworkDenoiser as NetworkDenoiser
 from minildm.denoise import clipped as clipped
 from minildm.denoise import gaussian_denoiser as gaussian_denoiser
@@ -27,6 +25,10 @@ from minildm.files.checkpoint import CheckpointError as CheckpointError
 from minildm.files.images import save_png as save_png
 from minildm.files.images import to_pil as to_pil
 from minildm.files.images import to_tensor as to_tensor
+from minildm.interfaces import Denoised as Denoised
+from minildm.interfaces import Denoiser as Denoiser
+from minildm.interfaces import Schedule as Schedule
+from minildm.interfaces import Step as Step
 from minildm.latent import LatentDiffusion as LatentDiffusion
 from minildm.losses import diffusion_loss as diffusion_loss
 from minildm.losses import kl_loss as kl_loss
@@ -83,7 +85,6 @@ from minildm.train import train_both as train_both
 from minildm.train import train_denoiser as train_denoiser
 from minildm.unet import UNet as UNet
 from minildm.unet import UNetConfig as UNetConfig
-from minildm.words import vocabulary_of as vocabulary_of
 
 __version__: str
 

@@ -3,27 +3,18 @@
 z0 estimates E[z0 | z_t], eps estimates E[eps | z_t]; samplers see nothing else of a model.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from minildm import checks
 from minildm.checks import inputs as tables
+from minildm.interfaces import Denoised, Denoiser, Network, Schedule
 from minildm.predict import EPS, Parameterization
 from minildm.schedule import expand
-
-
-class Denoised(NamedTuple):
-    """The two parts of z_t = signal z0 + noise eps, each (B, *d)."""
-
-    z0: Tensor
-    eps: Tensor
-
-
-Denoiser = Callable[[Tensor, Tensor], Denoised]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,10 +24,10 @@ class NetworkDenoiser:
     The network gets t as (B,), 1-based int64 or continuous float. Raises ValueError if singular.
     """
 
-    net: Callable
-    schedule: Callable
+    net: Network
+    schedule: Schedule
     parameterization: Parameterization = EPS
-    condition: object = None
+    condition: Any = None
 
     def __call__(self, z_t: Tensor, t: Tensor) -> Denoised:
         """One network call; ``t`` is one time or (B,). Clean data needs none: (z_t, 0)."""
@@ -72,19 +63,20 @@ def guided(conditional: Denoiser, unconditional: Denoiser, guidance: float) -> D
     return denoise
 
 
-def _ask_both(c: Denoiser, u: Denoiser, z_t: Tensor, t: Tensor) -> tuple[Denoised, Denoised]:
+def _ask_both(a: Denoiser, b: Denoiser, z_t: Tensor, t: Tensor) -> Sequence[Denoised]:
     """Two denoisers; one batched network call where only their tensor condition differs."""
     times = checks.per_sample(t, z_t)  # (B,)
-    asked = [d for d in (c, u) if isinstance(getattr(d, "condition", None), Tensor)]
-    kinds = [(d.net, d.schedule, d.parameterization, d.condition.shape) for d in asked]
-    if len(kinds) < 2 or kinds[0] != kinds[1] or c.condition.shape[:1] != z_t.shape[:1]:
-        return c(z_t, t), u(z_t, t)
+    nets = [d for d in (a, b) if isinstance(d, NetworkDenoiser) and isinstance(d.condition, Tensor)]
+    kinds = [(d.net, d.schedule, d.parameterization, d.condition.shape) for d in nets]
+    if len(nets) < 2 or kinds[0] != kinds[1] or nets[0].condition.shape[:1] != z_t.shape[:1]:
+        return a(z_t, t), b(z_t, t)
+    c, u = nets
     together = replace(c, condition=torch.cat([c.condition, u.condition]))
     both = together(torch.cat([z_t, z_t]), times.repeat(2))  # (2B, *d) each
-    return tuple(map(Denoised, both.z0.chunk(2), both.eps.chunk(2)))
+    return list(map(Denoised, both.z0.chunk(2), both.eps.chunk(2)))
 
 
-def clipped(denoise: Denoiser, schedule, low: float = -1, high: float = 1) -> Denoiser:
+def clipped(denoise: Denoiser, schedule: Schedule, low: float = -1, high: float = 1) -> Denoiser:
     """Clamp z0 to [low, high], then eps = (z_t - signal z0) / noise **from the clamped z0**.
 
     With the old eps the two parts would no longer add up to z_t. Clean data (noise = 0) passes
@@ -101,7 +93,7 @@ def clipped(denoise: Denoiser, schedule, low: float = -1, high: float = 1) -> De
     return denoise_and_clip
 
 
-def gaussian_denoiser(schedule, mean: Tensor, cov: Tensor) -> Denoiser:
+def gaussian_denoiser(schedule: Schedule, mean: Tensor, cov: Tensor) -> Denoiser:
     """The exact denoiser for data from N(mean, cov): mean (d,), cov (d, d), z_t (B, d).
 
         E[z0 | z_t]  = mean + signal cov M^-1 (z_t - signal mean),   M = signal^2 cov + noise^2 I
@@ -114,7 +106,7 @@ def gaussian_denoiser(schedule, mean: Tensor, cov: Tensor) -> Denoiser:
     return mixture_denoiser(schedule, torch.ones(1, dtype=torch.float64), mean[None], cov[None])
 
 
-def mixture_denoiser(schedule, weights: Tensor, means: Tensor, covs: Tensor) -> Denoiser:
+def mixture_denoiser(schedule: Schedule, weights: Tensor, means: Tensor, covs: Tensor) -> Denoiser:
     """The exact denoiser for a Gaussian mixture: weights (K,), means (K, d), covs (K, d, d).
 
     E[z0 | z_t] = sum_k r_k E_k[z0 | z_t], likewise eps, with responsibilities r_k proportional to

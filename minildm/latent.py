@@ -28,9 +28,8 @@ from minildm.noise import keyed_normal
 from minildm.predict import Parameterization
 from minildm.process import diffuse
 from minildm.samplers import Snapshot, ddim, sample
-from minildm.text import TextUNet
+from minildm.text import TextUNet, listed
 from minildm.unet import TrainedWith, UNet
-from minildm.words import listed
 
 START, DRAW, REPLACE = range(20, 23)  # what a key of noise is used for
 

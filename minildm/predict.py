@@ -36,7 +36,9 @@ class Parameterization:
         a, b = self.weights(signal, noise)
         return expand(a, z0) * z0 + expand(b, z0) * eps
 
-    def solve(self, output: Tensor, z_t: Tensor, signal: Tensor, noise: Tensor):
+    def solve(
+        self, output: Tensor, z_t: Tensor, signal: Tensor, noise: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Both unknowns (z0, eps), each (B, *d), by Cramer's rule:
 
             z0 = (b z_t - noise output) / det,   eps = (signal output - a z_t) / det

@@ -3,8 +3,6 @@
     diffuse       q(z_t | z0)        jump from clean data to any time
     diffuse_step  q(z_t | z_s)       from one time to a later one (s = t - 1: the Markov chain)
     posterior     q(z_s | z_t, z0)   back to an earlier time, *if z0 is known*
-
-All three take any schedule of schedule.py and any data shape (B, *d); times are one or (B,).
 """
 
 from typing import NamedTuple
@@ -12,6 +10,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from minildm import checks
+from minildm.interfaces import Schedule, Time
 from minildm.schedule import expand
 
 
@@ -27,7 +26,7 @@ class Gaussian(NamedTuple):
         return self.mean + self.var.sqrt() * eps
 
 
-def diffuse(schedule, z0: Tensor, t: Tensor | float, eps: Tensor) -> Tensor:
+def diffuse(schedule: Schedule, z0: Tensor, t: Time, eps: Tensor) -> Tensor:
     """Jump to time t: z_t = signal_t z0 + noise_t eps, (B, *d) (DDPM, arXiv 2006.11239, eq. 4).
 
     Raises ValueError for t out of range, shapes that differ, or values that are not finite.
@@ -37,7 +36,7 @@ def diffuse(schedule, z0: Tensor, t: Tensor | float, eps: Tensor) -> Tensor:
     return expand(signal, z0) * z0 + expand(noise, z0) * eps
 
 
-def diffuse_step(schedule, z_s: Tensor, t, s, eps: Tensor) -> Tensor:
+def diffuse_step(schedule: Schedule, z_s: Tensor, t: Time, s: Time, eps: Tensor) -> Tensor:
     """Draw from q(z_t | z_s), s < t: z_t = ratio z_s + std eps, (B, *d) (DDPM, eq. 2).
 
     For s = t - 1: sqrt(1 - beta_t) z_s + sqrt(beta_t) eps; beta_t is the added noise's variance.
@@ -48,7 +47,7 @@ def diffuse_step(schedule, z_s: Tensor, t, s, eps: Tensor) -> Tensor:
     return expand(ratio, z_s) * z_s + expand(variance.sqrt(), z_s) * eps
 
 
-def posterior(schedule, z_t: Tensor, z0: Tensor, t, s) -> Gaussian:
+def posterior(schedule: Schedule, z_t: Tensor, z0: Tensor, t: Time, s: Time) -> Gaussian:
     """q(z_s | z_t, z0) for any s < t; with q(z_t | z_s) = N(ratio z_s, v I):
 
         mean = (ratio noise_s^2 z_t + signal_s v z0) / noise_t^2,   var = v noise_s^2 / noise_t^2

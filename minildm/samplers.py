@@ -10,14 +10,15 @@ s; ``memory`` is passed on, never stored. Options by functools.partial: step=par
     dpmpp_2m  2      1      extrapolate with the previous estimate
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from minildm import checks
+from minildm.interfaces import Denoiser, Draw, Schedule, Step, Stepped
 from minildm.process import posterior
 from minildm.schedule import expand
 
@@ -30,7 +31,11 @@ class Snapshot(NamedTuple):
     z0: Tensor
 
 
-def ddpm(z, t, s, denoise, schedule, memory=None, draw: Callable = torch.randn_like):
+@checks.step
+def ddpm(
+    z: Tensor, t: Tensor, s: Tensor, denoise: Denoiser, schedule: Schedule, memory: Any = None,
+    draw: Draw = torch.randn_like,
+) -> Stepped:  # fmt: skip
     """Ancestral step: draw from q(z_s | z_t, z0_hat); no noise at the last (DDPM, algorithm 2).
 
     For s = t - 1: z_s = (z_t - beta_t / sqrt(1 - alpha_bar_t) eps_hat) / sqrt(alpha_t) + sigma_t
@@ -42,9 +47,11 @@ def ddpm(z, t, s, denoise, schedule, memory=None, draw: Callable = torch.randn_l
     return posterior(schedule, z, z0, t, s).sample(draw(z)), z0, None
 
 
+@checks.step
 def ddim(
-    z, t, s, denoise, schedule, memory=None, eta: float = 0.0, draw: Callable = torch.randn_like
-):
+    z: Tensor, t: Tensor, s: Tensor, denoise: Denoiser, schedule: Schedule, memory: Any = None,
+    eta: float = 0.0, draw: Draw = torch.randn_like,
+) -> Stepped:  # fmt: skip
     """z_s = signal_s z0_hat + sqrt(noise_s^2 - std^2) eps_hat + std draw(z).
 
     std = eta sqrt(var of q(z_s | z_t, z0)): ``eta`` scales the **standard deviation**; 1 is
@@ -64,7 +71,10 @@ def ddim(
     return (z_s + expand(std, z) * draw(z) if std > 0 else z_s), z0, None
 
 
-def heun(z, t, s, denoise, schedule, memory=None):
+@checks.step
+def heun(
+    z: Tensor, t: Tensor, s: Tensor, denoise: Denoiser, schedule: Schedule, memory: Any = None
+) -> Stepped:
     """Heun's method on d(z / noise) = z0_hat d(signal / noise): average z0_hat over both ends.
 
     z0_hat(s) is taken where the ddim step would land. Nothing is infinite at zero terminal SNR.
@@ -80,7 +90,10 @@ def heun(z, t, s, denoise, schedule, memory=None):
     return from_z * z + from_z0 * z0, z0, None
 
 
-def dpmpp_2m(z, t, s, denoise, schedule, memory=None):
+@checks.step
+def dpmpp_2m(
+    z: Tensor, t: Tensor, s: Tensor, denoise: Denoiser, schedule: Schedule, memory: Any = None
+) -> Stepped:
     """DPM-Solver++(2M): z_s = (noise_s / noise_t) z - signal_s (exp(-h) - 1) D.
 
     D = z0_hat + h / (2 h_prev) (z0_hat - z0_prev): the line through the last two estimates, read in
@@ -100,11 +113,8 @@ def dpmpp_2m(z, t, s, denoise, schedule, memory=None):
     return z_s, z0, (z0, h)
 
 
-ddpm, ddim, heun, dpmpp_2m = map(checks.step, (ddpm, ddim, heun, dpmpp_2m))  # look at z, t and s
-
-
 def sample(
-    denoise, schedule, z_T: Tensor, times: Tensor, step: Callable = ddim
+    denoise: Denoiser, schedule: Schedule, z_T: Tensor, times: Tensor, step: Step = ddim
 ) -> Iterator[Snapshot]:
     """Walk z_T (B, *d) down the grid ``times`` (n+1,); yields a Snapshot after each step.
 
@@ -113,7 +123,7 @@ def sample(
     """
     times = checks.walk(schedule, z_T, times, step)
 
-    def walk(z: Tensor, memory=None) -> Iterator[Snapshot]:
+    def walk(z: Tensor, memory: Any = None) -> Iterator[Snapshot]:
         for t, s in pairwise(times):
             with torch.no_grad():
                 z, z0, memory = step(z, t, s, denoise, schedule, memory)

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from minildm import checks
 from minildm.checks import inputs
+from minildm.interfaces import Schedule, Time
 
 PI_2 = math.pi / 2
 
@@ -110,21 +111,18 @@ class DiscreteSchedule:
         self._signal, self._noise = (self.log_alpha_bar / 2).exp(), self.noise_variance.sqrt()
         checks.warn_of_signal_left(float(self._signal[-1]), self.T)
 
-    def __call__(self, t: Tensor | int) -> tuple[Tensor, Tensor]:
+    def __call__(self, t: Time) -> tuple[Tensor, Tensor]:
         """(signal_t, noise_t), float64 shaped like t; t is int64 in 0..T, else ValueError."""
         t = checks.time(t, self.T, torch.int64)
         return self._signal[t], self._noise[t]
 
-    def half_log_snr(self, t: Tensor | int) -> Tensor:
+    def half_log_snr(self, t: Time) -> Tensor:
         """lambda_t = log(signal_t / noise_t), **half** of log SNR_t: float64 like t; inf at 0."""
         t = checks.time(t, self.T, torch.int64)
         return (self.log_alpha_bar[t] - self.noise_variance[t].log()) / 2
 
-    def transition(self, t: Tensor | int, s: Tensor | int) -> tuple[Tensor, Tensor]:
-        """(ratio, variance) of q(z_t | z_s) = N(ratio z_s, variance I), s < t: float64 like t.
-
-        ratio = sqrt(alpha_bar_t / alpha_bar_s), variance = 1 - ratio^2, from log differences.
-        """
+    def transition(self, t: Time, s: Time) -> tuple[Tensor, Tensor]:
+        """ratio = sqrt(alpha_bar_t / alpha_bar_s), variance = 1 - ratio^2, s < t: like t."""
         t, s = checks.pair(t, s, self.T, torch.int64)
         difference = self.log_alpha_bar[t] - self.log_alpha_bar[s]
         return (difference / 2).exp(), -torch.expm1(difference)
@@ -155,7 +153,7 @@ class _ContinuousSchedule:
 
     T = 1.0
 
-    def half_log_snr(self, t: Tensor | float) -> Tensor:
+    def half_log_snr(self: Schedule, t: Time) -> Tensor:
         """lambda_t = log(signal_t / noise_t), **half** of log SNR_t: float64 like t."""
         signal, noise = self(t)
         return signal.log() - noise.log()
@@ -171,12 +169,12 @@ class _ContinuousSchedule:
 class CosineSchedule(_ContinuousSchedule):
     """z_t = cos(pi t / 2) z0 + sin(pi t / 2) eps, t in [0, 1] (arXiv 2102.09672 with s = 0)."""
 
-    def __call__(self, t: Tensor | float) -> tuple[Tensor, Tensor]:
+    def __call__(self, t: Time) -> tuple[Tensor, Tensor]:
         """(signal_t, noise_t), float64 like t; t is float64 in [0, 1], else ValueError."""
         t = checks.time(t, 1.0, torch.float64)
         return torch.sin(PI_2 * (1 - t)), torch.sin(PI_2 * t)  # cos(pi/2) would be 6e-17, not 0
 
-    def transition(self, t: Tensor | float, s: Tensor | float) -> tuple[Tensor, Tensor]:
+    def transition(self, t: Time, s: Time) -> tuple[Tensor, Tensor]:
         """(ratio, variance) of q(z_t | z_s) = N(ratio z_s, variance I), s < t: float64 like t."""
         t, s = checks.pair(t, s, 1.0, torch.float64)
         signal_s = self(s)[0]
@@ -187,12 +185,12 @@ class CosineSchedule(_ContinuousSchedule):
 class FlowSchedule(_ContinuousSchedule):
     """z_t = (1 - t) z0 + t eps, t in [0, 1]: rectified flow (arXiv 2209.03003), time reversed."""
 
-    def __call__(self, t: Tensor | float) -> tuple[Tensor, Tensor]:
+    def __call__(self, t: Time) -> tuple[Tensor, Tensor]:
         """(signal_t, noise_t) = (1 - t, t), float64 like t; t in [0, 1], else ValueError."""
         t = checks.time(t, 1.0, torch.float64)
         return 1 - t, t.clone()
 
-    def transition(self, t: Tensor | float, s: Tensor | float) -> tuple[Tensor, Tensor]:
+    def transition(self, t: Time, s: Time) -> tuple[Tensor, Tensor]:
         """(ratio, variance) of q(z_t | z_s) = N(ratio z_s, variance I), s < t: float64 like t."""
         t, s = checks.pair(t, s, 1.0, torch.float64)
         lost = (t - s) * (t + s - 2 * t * s) / (1 - s) ** 2  # = t^2 - ratio^2 s^2, factorised

@@ -10,6 +10,7 @@ import functools
 import math
 import warnings
 from collections.abc import Callable
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor
 from minildm.checks import inputs
 from minildm.checks.inputs import finite, numbers
 
+S = TypeVar("S", bound=Callable)
 MOST = 10**7  # steps, points, directions: more is a slip, and fills the memory
 
 
@@ -159,7 +161,7 @@ def per_sample(t, z_t: Tensor) -> Tensor:
     return t.expand(len(z_t))
 
 
-def step(step: Callable) -> Callable:
+def step(step: S) -> S:
     """A step of samplers.py that raises ValueError for a z that is not finite, or several times."""
 
     @functools.wraps(step)
@@ -169,7 +171,7 @@ def step(step: Callable) -> Callable:
             raise ValueError(f"a step goes from one time t to one time s; got t = {t}, s = {s}")
         return step(z, t, s, *rest, **options)
 
-    return checked
+    return cast(S, checked)
 
 
 def alike(**tensors: Tensor) -> None:

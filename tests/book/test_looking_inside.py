@@ -16,11 +16,9 @@ from book.ch05_2_unet.inside import (
     table,
 )
 from minildm.layers import Attention, ResidualBlock
-from minildm.shapes.captions import text_config
-from minildm.text import TextUNet, TextUNetConfig, tokenize
+from minildm.text import TextEncoderConfig, TextUNet, TextUNetConfig, tokenize
 from minildm.unet import UNet, UNetConfig
 
-CAPTIONS = text_config(dim=16, layers=1)
 TEXT = "a small striped red circle above a large solid blue star on grey"
 
 
@@ -36,11 +34,11 @@ def awake(net):
 def reader(seed=0):
     torch.manual_seed(seed)
     unet = UNetConfig(channels=2, width=16, multipliers=(1, 2), attention=(0,), heads=2)
-    return awake(TextUNet(TextUNetConfig(CAPTIONS, unet)))
+    return awake(TextUNet(TextUNetConfig(text=TextEncoderConfig(dim=16, layers=1), unet=unet)))
 
 
 def given(n=2):
-    tokens = tokenize([TEXT, "a red star"][:n], CAPTIONS)
+    tokens = tokenize([TEXT, "a red star"][:n])
     return torch.randn(n, 2, 6, 6), torch.tensor([3, 700][:n]), tokens
 
 

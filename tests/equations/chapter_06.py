@@ -13,8 +13,7 @@ from minildm.latent import REPLACE, LatentDiffusion
 from minildm.noise import keyed_normal
 from minildm.samplers import ddim
 from minildm.schedule import DiscreteSchedule, cosine_betas
-from minildm.shapes.captions import text_config
-from minildm.text import TextUNet, TextUNetConfig
+from minildm.text import TextEncoderConfig, TextUNet, TextUNetConfig
 from minildm.unet import UNetConfig
 
 CHAPTER = "06_applications"
@@ -30,7 +29,7 @@ def model() -> LatentDiffusion:
             image_channels=3, latent_channels=2, factor=4, patch=4, width=8
         )
         config = TextUNetConfig(
-            text_config(dim=16, layers=1, heads=2), UNetConfig(channels=2, width=8, heads=2)
+            TextEncoderConfig(dim=16, layers=1, heads=2), UNetConfig(channels=2, width=8, heads=2)
         )
         return Autoencoder(autoencoder), TextUNet(config)
 
