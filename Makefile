@@ -48,7 +48,7 @@ help:
 
 $(PY):
 	@$(PYTHON) -c "" || { echo "No $(PYTHON) here: install Python 3.11 or newer, or name it: make lab PYTHON=..."; exit 1; }
-	@$(PYTHON) tools/check_python.py
+	@$(PYTHON) tools/check_machine.py --python
 	$(PYTHON) -m venv $(VENV)
 
 $(BOOK): $(NEEDS) | $(PY)
@@ -64,6 +64,7 @@ $(BROWSER): $(NEEDS) | $(PY)
 	@touch $@ $(BOOK) $(TESTS)
 
 lab: $(BOOK)
+	@$(PY) tools/check_machine.py --problems || true
 	@$(PY) tools/lab.py $(LAB_ARGS)
 
 lint: $(TESTS)

@@ -2,7 +2,8 @@
 
     interfaces                                      what a schedule, a denoiser, a step is
     schedule  process  predict  denoise  samplers   the core: noise, and the way back to data
-    losses  noise  layers  autoencoder  unet  text  networks, and what they learn from
+    losses  noise  layers  autoencoder  unet        networks, and what they learn from
+    words  text                                     captions, and a UNet that reads them
     train  latent  recipes  data  metrics           training, the model, measuring it
     engine/                                         the loop: read it to resume, or for a GPU
     files/  checks/                                 models and pictures on disk; error messages
@@ -31,6 +32,7 @@ _MODULES = {  # the same as in __init__.pyi, which type checkers and editors rea
     "autoencoder": "Autoencoder AutoencoderConfig Folding FoldingConfig",
     "unet": "UNet UNetConfig",
     "text": "TextEncoder TextEncoderConfig TextUNet TextUNetConfig tokenize",
+    "words": "vocabulary_of",
     "train": "AutoencoderTraining DenoiserTraining Trained encode_all train_autoencoder "
     "train_both train_denoiser",
     "engine.settings": "FitConfig",

@@ -85,6 +85,7 @@ from minildm.train import train_both as train_both
 from minildm.train import train_denoiser as train_denoiser
 from minildm.unet import UNet as UNet
 from minildm.unet import UNetConfig as UNetConfig
+from minildm.words import vocabulary_of as vocabulary_of
 
 __version__: str
 

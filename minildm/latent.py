@@ -28,8 +28,9 @@ from minildm.noise import keyed_normal
 from minildm.predict import Parameterization
 from minildm.process import diffuse
 from minildm.samplers import Snapshot, ddim, sample
-from minildm.text import TextUNet, listed
+from minildm.text import TextUNet
 from minildm.unet import TrainedWith, UNet
+from minildm.words import listed
 
 START, DRAW, REPLACE = range(20, 23)  # what a key of noise is used for
 

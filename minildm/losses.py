@@ -1,8 +1,6 @@
 """Training objectives: one value per sample, (B,), the mean over that sample's elements.
 
     reconstruction  mean (x_hat - x)^2
-    absolute        mean |x_hat - x|
-    perceptual      reconstruction + weight mean (features(x_hat) - features(x))^2
     KL              KL(N(mean, var) || N(0, I)) per latent element
     diffusion       weight(t) mean (net(z_t, t, condition) - target)^2
 
@@ -17,7 +15,6 @@ from torch import Tensor
 
 from minildm import checks
 from minildm.checks import inputs
-from minildm.checks import inputs as tables
 from minildm.predict import Parameterization, V
 from minildm.process import Gaussian, diffuse
 from minildm.schedule import expand
@@ -32,43 +29,6 @@ def reconstruction_loss(x_hat: Tensor, x: Tensor) -> Tensor:
     """
     checks.samples(x_hat=x_hat, x=x)
     return _per_sample((x_hat - x).square())
-
-
-def absolute_loss(x_hat: Tensor, x: Tensor) -> Tensor:
-    """Mean over elements of |x_hat - x|: (B, *d) twice -> (B,); its best guess is a median.
-
-    Raises ValueError where the shapes differ, and for NaN or infinity.
-    """
-    checks.samples(x_hat=x_hat, x=x)
-    return _per_sample((x_hat - x).abs())
-
-
-def perceptual_loss(
-    features: Callable[[Tensor], Tensor], std: Tensor, weight: float
-) -> Callable[[Tensor, Tensor], Tensor]:
-    """Squared error of pixels plus ``weight`` times that of features, in units of their ``std``.
-
-    ``features``: pictures (B, C, H, W) -> (B, F, h, w), a network that is not trained any more.
-    The idea of Zhang et al. 2018 (arXiv 1801.03924), used by LDM (arXiv 2112.10752), section 3.1.
-    Raises ValueError for a weight below 0, a std that is not positive, and other numbers of
-    features than pictures.
-    """
-    weight = inputs.real("weight", weight, 0)
-    std = tables.numbers("std", std)
-    if not (std > 0).all():
-        raise ValueError(f"std must be positive; got {std}: leave constant features out")
-
-    def loss(x_hat: Tensor, x: Tensor) -> Tensor:
-        pixels = reconstruction_loss(x_hat, x)
-        seen_hat, seen = features(x_hat), features(x)
-        checks.samples(**{"features(x_hat)": seen_hat, "features(x)": seen})
-        if len(seen) != len(x):
-            raise ValueError(f"features(x) has {len(seen)} entries for {len(x)} pictures")
-        checks.fits("std", std, seen)
-        difference = (seen_hat - seen) / std.to(seen)
-        return pixels + weight * _per_sample(difference.square())
-
-    return loss
 
 
 def kl_loss(gaussian: Gaussian) -> Tensor:
@@ -128,15 +88,6 @@ def random_times(schedule: Callable, u: Tensor) -> Tensor:
     if isinstance(schedule.T, int):
         return (u * schedule.T).long().clamp(max=schedule.T - 1) + 1
     return 1 - u
-
-
-def snr_weight(schedule: Callable, t: Tensor, parameterization: Parameterization) -> Tensor:
-    """SNR_t times the error of z0, which is the plain error of eps: float64 (B,).
-
-    Equal to 1 for EPS. Salimans and Ho 2022 (arXiv 2202.00512), section 4.
-    """
-    signal_share, _ = _shares(schedule, t, parameterization)
-    return signal_share.square()
 
 
 def min_snr_weight(

@@ -4,9 +4,6 @@ frechet_distance    distance of two Gaussians fitted to two sets
 sliced_wasserstein  distance of two sets, seen along many random lines
 psnr                closeness of an image to its original, in decibels
 mode_coverage       share of a mixture's modes that are hit, share of points that hit one
-confident_fraction  share of images that a classifier is sure about
-confident_classes   how many classes are among those
-caption_accuracy    share of pictures that are what their captions say (accuracy.py)
 
 Tensors and NumPy arrays are taken. All raise ValueError for NaN and infinity, for nothing to
 measure, and for shapes that do not fit: a sampler that has diverged has no distance.
@@ -19,14 +16,7 @@ from torch import Tensor
 
 from minildm import checks
 from minildm.checks import inputs
-from minildm.checks import inputs as tables
 from minildm.losses import reconstruction_loss
-from minildm.shapes.judge import caption_accuracy
-
-__all__ = [
-    "Coverage", "caption_accuracy", "confident_classes", "confident_fraction", "frechet_distance",
-    "frechet_gaussians", "mode_coverage", "psnr", "root", "sliced_wasserstein",
-]  # fmt: skip
 
 
 class Coverage(NamedTuple):
@@ -48,7 +38,7 @@ def frechet_gaussians(mean_a: Tensor, cov_a: Tensor, mean_b: Tensor, cov_b: Tens
 
     Dowson and Landau 1982, J. Multivariate Anal. 12, eq. 4; in FID: Heusel et al. 2017, eq. 6.
     """
-    mean_a, mean_b = tables.numbers("mean_a", mean_a), tables.numbers("mean_b", mean_b)
+    mean_a, mean_b = inputs.numbers("mean_a", mean_a), inputs.numbers("mean_b", mean_b)
     cov_a, cov_b = _covariance("cov_a", cov_a), _covariance("cov_b", cov_b)
     if not mean_a.shape == mean_b.shape == cov_a.shape[:1] == cov_b.shape[:1]:
         shapes = ", ".join(str(tuple(x.shape)) for x in (mean_a, cov_a, mean_b, cov_b))
@@ -103,7 +93,7 @@ def mode_coverage(points: Tensor, means: Tensor, std: float, sigmas: float = 3.0
     A point is near a mode if it is its nearest one and within ``sigmas`` standard deviations.
     """
     std, sigmas = (
-        inputs.real(name, value, 0, tables.LARGEST, open=True)
+        inputs.real(name, value, 0, inputs.LARGEST, open=True)
         for name, value in (("std", std), ("sigmas", sigmas))
     )
     points, means = _sets(points, means, least=1)
@@ -112,36 +102,9 @@ def mode_coverage(points: Tensor, means: Tensor, std: float, sigmas: float = 3.0
     return Coverage(len(nearest[near].unique()) / len(means), float(near.double().mean()))
 
 
-def confident_fraction(probabilities: Tensor, threshold: float = 0.9) -> float:
-    """Share of rows of ``probabilities`` (n, classes) whose largest entry is >= threshold."""
-    top, _ = _surest(probabilities)
-    return float((top >= inputs.real("threshold", threshold, 0, 1)).double().mean())
-
-
-def confident_classes(probabilities: Tensor, threshold: float = 0.9) -> int:
-    """Number of classes that are the confident answer (>= threshold) for at least one row."""
-    top, label = _surest(probabilities)
-    return len(label[top >= inputs.real("threshold", threshold, 0, 1)].unique())
-
-
-def _surest(probabilities: Tensor) -> tuple[Tensor, Tensor]:
-    """Largest probability and its class, (n,) each; ValueError unless each row is a distribution.
-
-    In the tensor's own precision: 0.9 as a float32 is compared as one.
-    """
-    p = inputs.tensor("probabilities", probabilities)
-    checks.samples(probabilities=p)
-    rows = not p.is_meta and p.dim() == 2
-    if not rows or not ((p >= 0) & (p <= 1.001)).all() or ((p.sum(1) - 1).abs() > 1e-3).any():
-        raise ValueError(
-            "probabilities must be (n, classes), each >= 0, with rows that sum to 1: use softmax"
-        )
-    return p.max(dim=1)
-
-
 def _sets(a: Tensor, b: Tensor, least: int = 2) -> tuple[Tensor, Tensor]:
     """Two sets of points as float64, (n, d) and (m, d); n, m >= ``least``."""
-    a, b = tables.numbers("the first set", a), tables.numbers("the second set", b)
+    a, b = inputs.numbers("the first set", a), inputs.numbers("the second set", b)
     fits = a.dim() == b.dim() == 2 and a.shape[1] == b.shape[1] > 0
     if not fits or min(len(a), len(b)) < least:
         raise ValueError(
@@ -153,8 +116,8 @@ def _sets(a: Tensor, b: Tensor, least: int = 2) -> tuple[Tensor, Tensor]:
 
 def _covariance(name: str, cov: Tensor) -> Tensor:
     """A covariance as float64 (d, d); what float32 makes of a singular one passes."""
-    cov = tables.numbers(name, cov)
+    cov = inputs.numbers(name, cov)
     if cov.dim() != 2 or len(cov) == 0 or cov.shape[0] != cov.shape[1]:
         raise ValueError(f"{name} must be (d, d); got {tuple(cov.shape)}")
-    tables.covariance(name, cov, tolerance=1e-5)
+    inputs.covariance(name, cov, tolerance=1e-5)
     return cov

@@ -1,74 +1,93 @@
 """Text conditioning: words become numbers, numbers vectors, and the vectors steer a UNet.
 
-    tokenize     texts -> token numbers (n, LENGTH)
-    TextEncoder  token numbers -> one vector per word that knows its neighbours (a transformer)
-    TextUNet     a UNet that reads those vectors by cross-attention, or gets them concatenated
+    tokenize       texts -> token numbers (n, length)
+    TextEncoder    token numbers -> one vector per word that knows its neighbours (a transformer)
+    TextUNet       a UNet that reads those vectors by cross-attention, or gets them concatenated
 
 "No text" is the NULL token, alone: a text like any other, with an embedding that is trained by
 dropping captions. Vaswani et al. 2017 (arXiv 1706.03762), with the norms first; Rombach et al. 2022
 (arXiv 2112.10752), section 3.3; Ho and Salimans 2022 (arXiv 2207.12598) for the null token.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minildm.checks import inputs
 from minildm.layers import MOST_BLOCKS, WIDEST, check_latents, masked_mean
-from minildm.shapes.captions import LENGTH, NULL, NUMBER, PAD, VOCABULARY, read, split
 from minildm.unet import UNet, UNetConfig
+from minildm.words import checked_words, listed, unknown_words, vocabulary_of, words_of
 
-
-def tokenize(texts: str | Sequence[str], length: int = LENGTH) -> Tensor:
-    """Texts as token numbers: int64 (n, length), filled up with PAD; "" is NULL: no text.
-
-    Knows words, not grammar. Raises ValueError for unknown words, for texts that are too long, and
-    for what is no text.
-    """
-    rows, length = [], inputs.whole("length", length, 1, WIDEST)
-    for text in listed(texts):
-        numbers = [NUMBER[word] for word in split(text)] or [NULL]
-        if len(numbers) > length:
-            raise ValueError(f"{text!r} has {len(numbers)} words; at most {length} can be read")
-        rows.append(numbers + [PAD] * (length - len(numbers)))
-    return torch.tensor(rows, dtype=torch.int64).reshape(-1, length)  # (n, length)
-
-
-def listed(texts: str | Sequence[str]) -> list[str]:
-    """One text or several as a list; ValueError for anything that is no text: 3, None, [None]."""
-    found = [texts] if isinstance(texts, str) else texts
-    known = isinstance(found, Sequence | np.ndarray | set) and not isinstance(found, bytes)
-    for text in found if known else [texts]:
-        if not isinstance(text, str):
-            raise ValueError(
-                f'give a text or a list of texts ("" is no text); got {repr(text)[:100]}'
-            )
-    return list(found)
+PAD, NULL = 0, 1  # token numbers: nothing more to read; no text at all. Words begin at 2
+# Rules that prompts obey beyond their words, by the name that a config has for them: a function
+# that raises ValueError for other texts. shapes/captions.py has one.
+GRAMMARS: dict[str, Callable[[str], Any]] = {}
 
 
 @dataclass(frozen=True)
 class TextEncoderConfig:
-    """Sizes of a `TextEncoder`: length of its vectors, layers, attention heads, longest text.
+    """What a `TextEncoder` reads, and its sizes: ``TextEncoderConfig.of(captions)`` for your own.
+
+    words    its vocabulary, in lower case; the place of a word gives its token number
+    length   words of the longest text
+    dim, layers, heads  length of its vectors, layers, attention heads
+    grammar  a name of ``GRAMMARS``: what prompts must be beyond known words; "": nothing
 
     Raises ValueError where the heads do not divide dim, and for values that make no sense.
     """
 
+    words: tuple[str, ...]
+    length: int = 16
     dim: int = 128
     layers: int = 2
     heads: int = 4
-    length: int = LENGTH
-    vocabulary: int = len(VOCABULARY)
+    grammar: str = ""
 
     def __post_init__(self) -> None:
-        inputs.whole_fields(self, 1, WIDEST, "dim", "heads", "length")
+        object.__setattr__(self, "words", checked_words(self.words))
+        inputs.whole_fields(self, 1, WIDEST, "length", "dim", "heads")
         inputs.whole_fields(self, 1, MOST_BLOCKS, "layers")
-        inputs.whole_fields(self, len(VOCABULARY), 10**6, "vocabulary")
         if self.dim % self.heads:
             raise ValueError(f"heads must divide dim = {self.dim}; got {self.heads}")
+        if not (isinstance(self.grammar, str) and self.grammar in ("", *GRAMMARS)):
+            known = ", ".join(map(repr, ("", *GRAMMARS)))
+            raise ValueError(f"grammar must be one of {known}; got {self.grammar!r}")
+
+    @classmethod
+    def of(cls, texts: Sequence[str], **sizes: int) -> "TextEncoderConfig":
+        """For the words of these texts, and for texts as long as the longest of them."""
+        length = max((len(words_of(text)) for text in listed(texts)), default=0)
+        return cls(vocabulary_of(texts), **{"length": length, **sizes})
+
+    @property
+    def vocabulary(self) -> int:
+        """How many token numbers there are: the words', PAD and NULL."""
+        return len(self.words) + 2
+
+
+def tokenize(texts: str | Sequence[str], config: TextEncoderConfig) -> Tensor:
+    """Texts as token numbers: int64 (n, config.length), filled up with PAD; "" is NULL: no text.
+
+    Raises ValueError for unknown words, for texts that are too long, and for what is no text.
+    """
+    rows, number = [], {word: i for i, word in enumerate(config.words, NULL + 1)}
+    for text in listed(texts):
+        words = words_of(text)
+        unknown = [word for word in words if word not in number]
+        if unknown:
+            raise unknown_words(unknown, text, config.words)
+        if not words and text.strip():
+            raise ValueError(f'{text!r} has no words; "" is no text')
+        if len(words) > config.length:
+            most = config.length
+            raise ValueError(f"{text!r} has {len(words)} words; at most {most} can be read")
+        numbers = [number[word] for word in words] or [NULL]
+        rows.append(numbers + [PAD] * (config.length - len(numbers)))
+    return torch.tensor(rows, dtype=torch.int64).reshape(-1, config.length)  # (n, length)
 
 
 class TextBlock(nn.Module):
@@ -95,9 +114,9 @@ class TextBlock(nn.Module):
 class TextEncoder(nn.Module):
     """Token numbers (B, L) -> vectors (B, L, dim); exactly zero where a token is PAD."""
 
-    def __init__(self, config: TextEncoderConfig | None = None) -> None:
+    def __init__(self, config: TextEncoderConfig) -> None:
         super().__init__()
-        self.config = cfg = config or TextEncoderConfig()
+        self.config = cfg = config
         self.words = nn.Embedding(cfg.vocabulary, cfg.dim)
         self.positions = nn.Parameter(torch.empty(cfg.length, cfg.dim))
         for table in (self.words.weight, self.positions):  # word and place weigh the same
@@ -125,7 +144,7 @@ class TextUNetConfig:
     wanted; ``conditioned_unet`` is what is built. Raises ValueError where it says something else.
     """
 
-    text: TextEncoderConfig = field(default_factory=TextEncoderConfig)
+    text: TextEncoderConfig
     unet: UNetConfig = field(default_factory=UNetConfig)
     conditioning: str = "cross"
     pool: bool = True
@@ -170,9 +189,9 @@ class TextUNet(nn.Module):
                text that is used at every step of a sampler is encoded once; None: no text
     """
 
-    def __init__(self, config: TextUNetConfig | None = None) -> None:
+    def __init__(self, config: TextUNetConfig) -> None:
         super().__init__()
-        self.config = cfg = config or TextUNetConfig()
+        self.config = cfg = config
         self.text = TextEncoder(cfg.text)
         self.unet = UNet(cfg.conditioned_unet)
         self.unet.null_context = None  # the encoded NULL token takes its place
@@ -241,12 +260,12 @@ class TextUNet(nn.Module):
         return self.text(tokens[:1]).to(condition.dtype).expand_as(condition)
 
     def tokens(self, prompts: str | Sequence[str]) -> Tensor:
-        """Prompts as token numbers; "" is no text. ValueError outside the grammar of captions."""
-        prompts = listed(prompts)
+        """Prompts as token numbers; "" is no text. ValueError for other words and grammars."""
+        prompts, check = listed(prompts), GRAMMARS.get(self.config.text.grammar)
         for prompt in prompts:
-            if prompt:
-                read(prompt)
-        return tokenize(prompts, self.config.text.length)
+            if prompt and check:
+                check(prompt)
+        return tokenize(prompts, self.config.text)
 
 
 def _from_json(name: str, kind: type, sizes: dict):

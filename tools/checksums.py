@@ -3,18 +3,19 @@
 python tools/checksums.py    after one of them was made anew, on purpose
 """
 
-from situation import BOOK, MODELS, SUMS, digest
+from check_machine import BOOK, SUMS, digest
 
 from minildm.files.checkpoint import replace_files
+
+FOLDER = BOOK / "data" / "checkpoints"
 
 
 def listed() -> bytes:
     """One line per file, as the program sha256sum writes and checks them."""
-    folder = BOOK / MODELS
-    files = sorted(path for path in folder.glob("*/*") if path.is_file())
-    return "".join(f"{digest(p)}  {p.relative_to(folder).as_posix()}\n" for p in files).encode()
+    files = sorted(path for path in FOLDER.glob("*/*") if path.is_file())
+    return "".join(f"{digest(p)}  {p.relative_to(FOLDER).as_posix()}\n" for p in files).encode()
 
 
 if __name__ == "__main__":
-    replace_files(BOOK / MODELS, {SUMS: listed()})
-    print(MODELS / SUMS)
+    replace_files(FOLDER, {SUMS: listed()})
+    print(FOLDER / SUMS)

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-COPIED = ("minildm", "tests", "tools", "data", "chapters", "pyproject.toml", "conftest.py")
+FILES = ("pyproject.toml", "constraints.txt", "conftest.py")
+COPIED = ("minildm", "tests", "tools", "data", "chapters", *FILES)
 IGNORED = shutil.ignore_patterns("__pycache__", ".hypothesis", ".ipynb_checkpoints")
 WARM = [
     *("torch", "torch.nn.functional", "torch.utils.data", "accelerate", "safetensors.torch"),
@@ -165,8 +166,10 @@ def copy_tree(folder: Path) -> None:
             shutil.copytree(source, folder / name, ignore=IGNORED)
         elif source.exists():
             shutil.copy2(source, folder / name)
-    for path in [*(folder / "minildm").rglob("*.py"), *(folder / "chapters").rglob("*.py")]:
-        py_compile.compile(path, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
+    by_content = py_compile.PycInvalidationMode.CHECKED_HASH
+    for name in ("minildm", "chapters", "tools"):
+        for path in (folder / name).rglob("*.py"):
+            py_compile.compile(path, invalidation_mode=by_content)
 
 
 @contextlib.contextmanager

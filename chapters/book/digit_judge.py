@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from minildm import checks
 from minildm.checks import inputs
 from minildm.checks.inputs import OVERSHOOT
 from minildm.data import LabelledSplit
@@ -20,7 +21,6 @@ from minildm.engine.fit import build
 from minildm.engine.settings import FitConfig
 from minildm.files.checkpoint import load_network
 from minildm.files.places import SHIPPED, book_folder
-from minildm.metrics import confident_fraction
 from minildm.noise import Batch
 from minildm.train import Trained, train_network
 
@@ -158,6 +158,33 @@ def shuffle(x: Tensor, piece: int, batch: Batch) -> Tensor:
     places = Batch(batch.seed, batch.step, batch.indices[:B]).normal((n * n,), SHUFFLE).argsort(1)
     squares = squares.gather(2, places[:, None].expand_as(squares))  # (B, piece^2, n^2)
     return F.fold(squares, (28, 28), piece, stride=piece)  # (B, 1, 28, 28)
+
+
+def confident_fraction(probabilities: Tensor, threshold: float = 0.9) -> float:
+    """Share of rows of ``probabilities`` (n, classes) whose largest entry is >= threshold."""
+    top, _ = _surest(probabilities)
+    return float((top >= inputs.real("threshold", threshold, 0, 1)).double().mean())
+
+
+def confident_classes(probabilities: Tensor, threshold: float = 0.9) -> int:
+    """Number of classes that are the confident answer (>= threshold) for at least one row."""
+    top, label = _surest(probabilities)
+    return len(label[top >= inputs.real("threshold", threshold, 0, 1)].unique())
+
+
+def _surest(probabilities: Tensor) -> tuple[Tensor, Tensor]:
+    """Largest probability and its class, (n,) each; ValueError unless each row is a distribution.
+
+    In the tensor's own precision: 0.9 as a float32 is compared as one.
+    """
+    p = inputs.tensor("probabilities", probabilities)
+    checks.samples(probabilities=p)
+    rows = not p.is_meta and p.dim() == 2
+    if not rows or not ((p >= 0) & (p <= 1.001)).all() or ((p.sum(1) - 1).abs() > 1e-3).any():
+        raise ValueError(
+            "probabilities must be (n, classes), each >= 0, with rows that sum to 1: use softmax"
+        )
+    return p.max(dim=1)
 
 
 def judge(net: DigitClassifier, split: LabelledSplit) -> dict[str, float]:

@@ -16,6 +16,7 @@ from minildm.checks import inputs
 from minildm.engine.devices import is_main_process
 from minildm.engine.records import write_record
 from minildm.engine.settings import FitConfig
+from minildm.shapes.captions import text_config
 from minildm.shapes.training import (
     SCHEDULE,
     ShapesTraining,
@@ -41,7 +42,8 @@ class PixelTraining:
     denoiser: DenoiserTraining = field(
         default_factory=lambda: DenoiserTraining(
             model=TextUNetConfig(
-                unet=UNetConfig(channels=48, width=64, multipliers=(1, 2), attention=(1,))
+                text_config(),
+                UNetConfig(channels=48, width=64, multipliers=(1, 2), attention=(1,))
             ),
             fit=FitConfig(
                 steps=7000, batch=64, lr=2e-3, warmup=100, ema=0.998, optimizer="muon",

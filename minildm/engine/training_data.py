@@ -15,8 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from minildm.checks import inputs
-from minildm.shapes.captions import PAD
-from minildm.text import TextUNetConfig
+from minildm.text import PAD, TextUNetConfig
 
 SPREAD = 64  # samples of lazy data
 SKETCH = 4  # numbers that two computers compute alike, up to rounding

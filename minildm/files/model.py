@@ -30,6 +30,7 @@ from minildm.files.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
+from minildm.shapes import captions
 from minildm.text import TextUNetConfig, build_network
 from minildm.unet import UNetConfig
 
@@ -102,8 +103,7 @@ def read_model(folder: str | Path) -> tuple[tuple, dict[str, Tensor], Path]:
         )
     autoencoder = _autoencoder(config, tensors, place)
     with _field(place, "network"):
-        sizes = config["network"]
-        network_config = (TextUNetConfig if "text" in sizes else UNetConfig)(**sizes)
+        network_config = _network(config["network"])
     network = build_for(lambda: build_network(network_config), _under("network.", tensors), place)
     with _field(place, "schedule"):
         schedule = _schedule(_known(config["schedule"], SCHEDULES), betas)
@@ -114,6 +114,17 @@ def read_model(folder: str | Path) -> tuple[tuple, dict[str, Tensor], Path]:
     with _field(place, "parameterization"):
         name = _known(config["parameterization"], PARAMETERIZATIONS)
     return (autoencoder, network, schedule, latent_size, getattr(predict, name)), tensors, place
+
+
+def _network(sizes: Mapping) -> UNetConfig | TextUNetConfig:
+    if "text" not in sizes:
+        return UNetConfig(**sizes)
+    text = dict(sizes["text"])
+    if "words" not in text:  # written while the words of captioned shapes were the only ones
+        if text.pop("vocabulary") != len(captions.VOCABULARY):
+            raise ValueError(f"vocabulary must be {len(captions.VOCABULARY)}, or words be given")
+        text |= {"words": captions.WORDS, "grammar": "captions"}
+    return TextUNetConfig(**{**sizes, "text": text})
 
 
 def _autoencoder(config: Mapping, tensors: Mapping[str, Tensor], place: Path) -> Autoencoder:

@@ -7,6 +7,7 @@
     caption, captions   scene -> text, in one of its two wordings
     caption_tokens      scene table -> token numbers, a million per second, for training
     read                text -> Request, what the text asks for
+    text_config         an encoder of captions, for text.py
     matches, agree      does a scene do what a request asks?
 
 "A right of B" is the same scene as "B left of A": ``read`` always turns a text so that the first
@@ -14,7 +15,6 @@ object is the left or upper one, as in shapes.py. Words in brackets may be left 
 accepts any.
 """
 
-import difflib
 from typing import NamedTuple
 
 import torch
@@ -33,6 +33,8 @@ from minildm.shapes.scenes import (
     listed,
     to_rows,
 )
+from minildm.text import GRAMMARS, PAD, TextEncoderConfig
+from minildm.words import unknown_words
 
 MIRRORED = {"left of": "right of", "above": "below"}  # the same relation, read from the other side
 OPTIONAL = ("size 1", "fill 1", "size 2", "fill 2", "background")  # what a caption may leave out
@@ -41,7 +43,6 @@ SHORTENED = 0.15  # share of training captions that may leave something out
 # the words is a first hint of who is where; the rest of the rule can be learned from there.
 TURNED = 0.25
 
-PAD, NULL = 0, 1  # token numbers: nothing more to read; no text at all
 WORDS = tuple(
     dict.fromkeys(
         word
@@ -193,27 +194,23 @@ def read(text: str) -> Request:
     return Request(background, turned[relation], two, one)
 
 
+GRAMMARS["captions"] = read
+
+
+def text_config(**sizes: int) -> TextEncoderConfig:
+    """The config of an encoder of captions: their words, length, grammar; ``sizes`` as in there."""
+    return TextEncoderConfig(WORDS, LENGTH, **sizes, grammar="captions")
+
+
 def split(text: str) -> list[str]:
     """The words of a text, in lower case. ValueError names all that the grammar does not have."""
     if not isinstance(text, str):
         raise ValueError(f"a text is a string; got {text!r}")
     words = text.lower().strip(" .\n\t").split()
-    unknown = [word for word in dict.fromkeys(words) if word not in WORDS]
+    unknown = [word for word in words if word not in WORDS]
     if unknown:
-        names = ", ".join(map(repr, unknown))
-        near = [", ".join(found) for found in map(_nearest, unknown) if found]
-        hint = f"; nearest: {'; '.join(near)}" if near else ""
-        raise ValueError(
-            f"unknown word{'s' * (len(unknown) > 1)} {names} in {text!r}{hint}. The vocabulary: "
-            f"{' '.join(WORDS)}"
-        )
+        raise unknown_words(unknown, text, WORDS, SYNONYMS)
     return words
-
-
-def _nearest(word: str) -> list[str]:
-    if word in SYNONYMS:
-        return [SYNONYMS[word]]
-    return difflib.get_close_matches(word, WORDS, n=3, cutoff=0.5)
 
 
 def _read_thing(text: str, words: list[str], place: int) -> tuple[Thing, int]:

@@ -28,7 +28,7 @@ from minildm.latent import LatentDiffusion
 from minildm.metrics import psnr
 from minildm.noise import seeded
 from minildm.schedule import DiscreteSchedule, cosine_betas
-from minildm.shapes.captions import caption_tokens
+from minildm.shapes.captions import caption_tokens, text_config
 from minildm.shapes.judge import Accuracy, caption_accuracy, judge
 from minildm.shapes.scenes import SIZE, Pictures, splits
 from minildm.text import TextUNetConfig
@@ -79,7 +79,8 @@ class ShapesTraining:
     denoiser: DenoiserTraining = field(
         default_factory=lambda: DenoiserTraining(
             model=TextUNetConfig(
-                unet=UNetConfig(channels=4, width=96, multipliers=(1, 1), attention=(0, 1))
+                text_config(),
+                UNetConfig(channels=4, width=96, multipliers=(1, 1), attention=(0, 1))
             ),
             fit=FitConfig(
                 steps=7000, batch=64, lr=2e-3, warmup=100, ema=0.998, optimizer="muon",

@@ -1,9 +1,11 @@
 """The judge of digits that comes with the book, and the commands that make and use it."""
 
 import json
+import math
 from dataclasses import replace
 
 import experiments
+import numpy as np
 import pytest
 import torch
 
@@ -12,6 +14,8 @@ from book.digit_judge import (
     HOME,
     ClassifierConfig,
     DigitClassifier,
+    confident_classes,
+    confident_fraction,
     jitter,
     judge,
     load_classifier,
@@ -56,6 +60,26 @@ def test_the_judge_is_sure_of_digits_and_not_of_everything(split):
         < 0.1
     )
     assert judge_samples(net, torch.zeros_like(x))["confident_fraction"] == 0  # plain grey
+
+
+def test_confidence():
+    p = torch.tensor([[0.95, 0.05, 0], [0.9, 0.0, 0.1], [0.1, 0.89, 0.01], [0.0, 0.0, 1.0]])
+    assert confident_fraction(p) == 0.75
+    assert confident_fraction(p, 0.93) == 0.5
+    assert confident_classes(p) == 2
+    assert confident_classes(p, 0.8) == 3
+    with pytest.raises(ValueError, match="softmax"):
+        confident_fraction(p * 3)
+
+
+def test_probabilities_are_not_negative_and_there_are_some():
+    for measure in (confident_fraction, confident_classes):
+        for p in ([[2.0, -1.0]], [[0.5, 0.4]], [[math.nan, 1.0]], [], [[]], [0.5, 0.5]):
+            with pytest.raises(ValueError, match="probabilities"):
+                measure(torch.tensor(p))
+        with pytest.raises(ValueError, match="threshold"):
+            measure(torch.tensor([[0.5, 0.5]]), threshold=1.5)
+    assert confident_fraction(np.array([[0.95, 0.05], [0.5, 0.5]])) == 0.5
 
 
 def test_shuffling_moves_squares_without_changing_them():

@@ -34,9 +34,10 @@ from minildm.latent import LatentDiffusion
 from minildm.noise import keyed_normal
 from minildm.samplers import ddim
 from minildm.schedule import DiscreteSchedule, cosine_betas
+from minildm.shapes.captions import text_config
 from minildm.shapes.judge import judge
 from minildm.shapes.scenes import ATTRIBUTES, Pictures, cover, render, splits
-from minildm.text import TextEncoderConfig, TextUNet, TextUNetConfig
+from minildm.text import TextUNet, TextUNetConfig
 from minildm.unet import UNet, UNetConfig
 
 TEST = splits().test
@@ -236,7 +237,7 @@ def test_a_direction_is_what_the_change_adds():
 
 
 def text_model():
-    text = TextEncoderConfig(dim=16, layers=1, heads=2)
+    text = text_config(dim=16, layers=1, heads=2)
     network = TextUNet(TextUNetConfig(text, UNetConfig(channels=2, width=8, heads=2)))
     config = AutoencoderConfig(image_channels=3, latent_channels=2, factor=4, patch=4, width=8)
     schedule = DiscreteSchedule(cosine_betas(1000))

@@ -16,9 +16,11 @@ from book.ch05_2_unet.inside import (
     table,
 )
 from minildm.layers import Attention, ResidualBlock
-from minildm.text import TextEncoderConfig, TextUNet, TextUNetConfig, tokenize
+from minildm.shapes.captions import text_config
+from minildm.text import TextUNet, TextUNetConfig, tokenize
 from minildm.unet import UNet, UNetConfig
 
+CAPTIONS = text_config(dim=16, layers=1)
 TEXT = "a small striped red circle above a large solid blue star on grey"
 
 
@@ -34,11 +36,11 @@ def awake(net):
 def reader(seed=0):
     torch.manual_seed(seed)
     unet = UNetConfig(channels=2, width=16, multipliers=(1, 2), attention=(0,), heads=2)
-    return awake(TextUNet(TextUNetConfig(text=TextEncoderConfig(dim=16, layers=1), unet=unet)))
+    return awake(TextUNet(TextUNetConfig(CAPTIONS, unet)))
 
 
 def given(n=2):
-    tokens = tokenize([TEXT, "a red star"][:n])
+    tokens = tokenize([TEXT, "a red star"][:n], CAPTIONS)
     return torch.randn(n, 2, 6, 6), torch.tensor([3, 700][:n]), tokens
 
 

@@ -15,8 +15,7 @@ from book.ch08_outlook.scaling import (
     training_flops,
 )
 from minildm.recipes import DIGITS_DENOISER
-from minildm.shapes.captions import NULL
-from minildm.text import build_network
+from minildm.text import NULL, build_network
 from minildm.unet import UNet
 
 

@@ -6,7 +6,8 @@ import torch
 from registry import Equation
 
 from book.ablations.autoencoder_lab import lost_detail
-from minildm.losses import absolute_loss, reconstruction_loss
+from book.ablations.digits_lab import absolute_loss
+from minildm.losses import reconstruction_loss
 from minildm.process import diffuse
 from minildm.schedule import DiscreteSchedule, cosine_betas
 
@@ -74,7 +75,7 @@ EQUATIONS = [
     ),
     Equation(
         "5.1.2", CHAPTER, "the absolute error's guess is the median",
-        "minildm.losses.absolute_loss", median_minimises_absolutes,
+        "book.ablations.digits_lab.absolute_loss", median_minimises_absolutes,
     ),
     Equation(
         "5.1.3", CHAPTER, "detail lost, by spatial frequency",

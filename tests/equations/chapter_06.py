@@ -13,7 +13,8 @@ from minildm.latent import REPLACE, LatentDiffusion
 from minildm.noise import keyed_normal
 from minildm.samplers import ddim
 from minildm.schedule import DiscreteSchedule, cosine_betas
-from minildm.text import TextEncoderConfig, TextUNet, TextUNetConfig
+from minildm.shapes.captions import text_config
+from minildm.text import TextUNet, TextUNetConfig
 from minildm.unet import UNetConfig
 
 CHAPTER = "06_applications"
@@ -29,7 +30,7 @@ def model() -> LatentDiffusion:
             image_channels=3, latent_channels=2, factor=4, patch=4, width=8
         )
         config = TextUNetConfig(
-            TextEncoderConfig(dim=16, layers=1, heads=2), UNetConfig(channels=2, width=8, heads=2)
+            text_config(dim=16, layers=1, heads=2), UNetConfig(channels=2, width=8, heads=2)
         )
         return Autoencoder(autoencoder), TextUNet(config)
 

@@ -24,6 +24,7 @@ from minildm.samplers import ddim
 from minildm.schedule import DiscreteSchedule, cosine_betas
 from minildm.shapes import judge
 from minildm.shapes import scenes as shapes
+from minildm.shapes.captions import text_config
 from minildm.text import TextEncoderConfig, TextUNet, TextUNetConfig, tokenize
 from minildm.train import AutoencoderTraining, DenoiserTraining
 from minildm.unet import UNet, UNetConfig
@@ -31,7 +32,7 @@ from minildm.unet import UNet, UNetConfig
 D = DiscreteSchedule(cosine_betas(20))
 SMALL = UNetConfig(channels=2, width=8, multipliers=(1,), heads=2, classes=3)
 WORDS = TextUNetConfig(
-    TextEncoderConfig(dim=8, layers=1, heads=2),
+    text_config(dim=8, layers=1, heads=2),
     UNetConfig(channels=2, width=8, multipliers=(1,), heads=2),
 )
 AE = build(lambda: Autoencoder(AutoencoderConfig(latent_channels=2, width=8)), 0).eval()
@@ -86,8 +87,8 @@ LATENT = [
     call(WRITER.text_to_image, **OPTIONS, prompts=PROMPTS, negative=PROMPTS[::-1],
          may={"seed": NONE, "negative": NONE}),
     call(lambda tokens: WRITER.generate(tokens, steps=2, seed=0), name="generate of tokens",
-         tokens=tokenize(PROMPTS), may={"tokens": {"short", "long", "None"}}),
-    call(tokenize, texts=PROMPTS, length=14),
+         tokens=tokenize(PROMPTS, WORDS.text), may={"tokens": {"short", "long", "None"}}),
+    call(partial(tokenize, config=WORDS.text), name="tokenize", texts=PROMPTS),
 ]  # fmt: skip
 ONE_TIME = {"t": {"short"}}
 NETWORKS = [
@@ -95,8 +96,8 @@ NETWORKS = [
          may={"condition": NONE} | ONE_TIME),
     call(DIT.forward, name="DiT", z_t=Z, t=T, condition=LABELS, loud=True,
          may={"condition": NONE} | ONE_TIME),
-    call(TEXT.forward, name="TextUNet", z_t=Z, t=T, condition=tokenize(PROMPTS), loud=True,
-         may={"condition": NONE} | ONE_TIME),
+    call(TEXT.forward, name="TextUNet", z_t=Z, t=T, loud=True,
+         condition=tokenize(PROMPTS, WORDS.text), may={"condition": NONE} | ONE_TIME),
     call(lambda x, eps: AE(x, eps), name="Autoencoder", loud=True, x=X, eps=Z),
     call(lambda x: AE.encode(x), name="Autoencoder.encode", loud=True, x=X),
     call(lambda z: AE.decode(z), name="Autoencoder.decode", loud=True, z=Z),
@@ -132,8 +133,8 @@ CONFIGS = [
     fields_of(AutoencoderConfig),
     fields_of(DiTConfig),
     fields_of(FoldingConfig),
-    fields_of(TextEncoderConfig),
-    fields_of(TextUNetConfig),
+    fields_of(TextEncoderConfig, words=WORDS.text.words),
+    fields_of(TextUNetConfig, text=WORDS.text),
     fields_of(AutoencoderTraining),
     fields_of(DenoiserTraining, may={"min_snr": NONE}, min_snr=5.0),
     fields_of(ClassifierConfig),

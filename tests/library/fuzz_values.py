@@ -2,7 +2,9 @@
 
 import linecache
 import math
+import sys
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import book
 import minildm
 
-PACKAGES = tuple(str(Path(p.__file__).parent) for p in (minildm, book))
+HOUSE = Path(minildm.__file__).parents[1]
+PACKAGES = str(HOUSE / "minildm"), str(HOUSE / "chapters" / "book")
 # A wrong Python type may also meet Python's own words; a right type with wrong content may not.
 WRONG_TYPES = {"None", "text", "dict", "number", "object", "complex"}
 NEVER = {"None", "text", "dict", "object", "complex", "None inside"}
@@ -31,6 +33,10 @@ class Call:
     arguments: dict
     may: dict[str, set[str]] = field(default_factory=dict)
     loud: bool = False  # a network alone: NaN in is NaN out, which its callers look at
+
+
+def call(function, /, may=None, name=None, **arguments) -> Call:
+    return Call(name or function.__name__, function, arguments, may or {})
 
 
 def bad_values(valid) -> Iterator[tuple[str, object]]:
@@ -94,6 +100,35 @@ def _numbers(x: float) -> Iterator[tuple[str, object]]:
     else:
         yield from (("NumPy scalar", np.float64(x)), ("NumPy float32", np.float32(x)))
         yield "tensor of one", torch.tensor(x, dtype=torch.float64)
+
+
+def tried(calls: list[Call]) -> list[tuple[str, str]]:
+    """(outcome, which call) of every bad value of every argument."""
+    found = []
+    for one in calls:
+        right = run(one, one.arguments)
+        for argument, valid in one.arguments.items():
+            for kind, value in bad_values(valid):
+                said = outcome(one, argument, kind, value, right)
+                found.append((said, f"{one.name}({argument} = {kind})"))
+    return found
+
+
+def report(modules: dict[str, list[Call]]) -> None:
+    """Print how often each outcome happened, and every call that is not as it should be."""
+    total = Counter()
+    print(f"{'module':46s}", *(f"{name:>16s}" for name in ("tried", *OUTCOMES)))
+    for module, calls in modules.items():
+        if len(sys.argv) > 1 and module not in sys.argv[1:]:
+            continue
+        found = tried(calls)
+        counts = Counter(said for said, _ in found)
+        total += counts
+        print(f"{module:46s}", *(f"{n:16,d}" for n in (len(found), *(counts[o] for o in OUTCOMES))))
+        for said, which in found:
+            if said in OUTCOMES[3:]:
+                print("   ", said, which)
+    print(f"{'all':46s}", *(f"{n:16,d}" for n in (total.total(), *(total[o] for o in OUTCOMES))))
 
 
 def outcome(call: Call, argument: str, kind: str, value, right) -> str:

@@ -7,7 +7,6 @@ from minildm.shapes.captions import (
     LENGTH,
     NUMBER,
     OPTIONAL,
-    PAD,
     SHORTENED,
     SYNONYMS,
     TURNED,
@@ -22,6 +21,7 @@ from minildm.shapes.captions import (
     wording,
 )
 from minildm.shapes.scenes import ATTRIBUTES, Scene, Thing, every_row, to_rows, to_scenes
+from minildm.text import PAD
 
 SCENE = Scene(
     "grey", "above",

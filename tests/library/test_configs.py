@@ -9,10 +9,13 @@ import pytest
 
 from book.ch08_outlook.dit import DiTConfig
 from minildm.autoencoder import AutoencoderConfig, FoldingConfig
+from minildm.shapes.captions import text_config
 from minildm.text import TextEncoderConfig, TextUNetConfig
 from minildm.unet import UNet, UNetConfig
 
 KINDS = AutoencoderConfig, UNetConfig, TextEncoderConfig, TextUNetConfig, FoldingConfig, DiTConfig
+TEXT = text_config()
+GIVEN = {TextEncoderConfig: {"words": TEXT.words}, TextUNetConfig: {"text": TEXT}}  # no default
 NONSENSE = (-1, -8, 10.5, float("nan"), float("inf"), "8", None, True, 10**12, [8], -(10**30))
 ALLOWED = {"pool": [True], "time_scale": [10.5], "multipliers": [[8]]}  # of these
 
@@ -25,20 +28,20 @@ def test_every_field_of_every_kind_refuses_what_makes_no_sense(kind):
             if type(value) in (bool, float, list) and value in ALLOWED.get(field.name, []):
                 continue
             with pytest.raises(ValueError, match=field.name):
-                kind(**{field.name: value})
+                kind(**{**GIVEN.get(kind, {}), field.name: value})
             looked_at += 1
     assert looked_at > 10
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_numpys_numbers_are_taken_and_kept_as_pythons(kind):
-    plain = kind()
+    plain = kind(**GIVEN.get(kind, {}))
     values = {
         f.name: np.int32(getattr(plain, f.name))
         for f in fields(kind)
         if type(getattr(plain, f.name)) is int
     }
-    config = kind(**values)
+    config = kind(**{**GIVEN.get(kind, {}), **values})
     assert config == plain
     assert json.loads(json.dumps(asdict(config))) == json.loads(json.dumps(asdict(plain)))
     for f in fields(kind):
@@ -65,11 +68,14 @@ def test_numpys_numbers_are_taken_and_kept_as_pythons(kind):
         (lambda: AutoencoderConfig(width=256), "max_width must be at least width = 256"),
         (lambda: AutoencoderConfig(width=12, max_width=12), "multiples of 8"),
         (lambda: AutoencoderConfig(width=0), "width must be a whole number in 1.."),
-        (lambda: TextEncoderConfig(vocabulary=3), "vocabulary must be a whole number in"),
-        (lambda: TextEncoderConfig(length=0), "length must be a whole number in 1.."),
-        (lambda: TextEncoderConfig(heads=0), "heads must be a whole number in 1.."),
+        (lambda: TextEncoderConfig(["b", "a", "b"]), "words must differ .* got 'b' twice"),
+        (lambda: TextEncoderConfig(["a"], length=0), "length must be a whole number in 1.."),
+        (lambda: TextEncoderConfig(["a"], heads=0), "heads must be a whole number in 1.."),
         (lambda: TextUNetConfig(text=UNetConfig()), "text must be a TextEncoderConfig; got UNet"),
-        (lambda: TextUNetConfig(unet={"widht": 3}), "unet: .*widht"),
+        (lambda: TextUNetConfig(TEXT, unet={"widht": 3}), "unet: .*widht"),
+        (lambda: TextEncoderConfig([]), "words must be the list of all words"),
+        (lambda: TextEncoderConfig(["a", "Two words"]), "lower case; got 'Two words'"),
+        (lambda: TextEncoderConfig(["a"], grammar="x"), "grammar must be one of '', 'captions'"),
         (lambda: FoldingConfig(factor=0), "factor must be a whole number in 1..1024; got 0"),
         (lambda: DiTConfig(classes=-1), "classes must be a whole number in 0.."),
         (lambda: DiTConfig(depth=10**6), "depth must be a whole number in 1..1000"),

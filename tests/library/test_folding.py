@@ -14,6 +14,7 @@ from minildm.engine.settings import override
 from minildm.latent import LatentDiffusion
 from minildm.process import diffuse
 from minildm.schedule import DiscreteSchedule, cosine_betas
+from minildm.shapes.captions import text_config
 from minildm.shapes.scenes import Pictures, splits
 from minildm.text import TextUNet, TextUNetConfig
 from minildm.unet import UNetConfig
@@ -64,7 +65,7 @@ def test_scaled_pixels_have_unit_deviation_and_come_when_asked_for():
 
 def make_model():
     unet = UNetConfig(channels=48, width=8, multipliers=(1,), attention=(0,), heads=2)
-    network = build(lambda: TextUNet(TextUNetConfig(unet=unet)), 0)
+    network = build(lambda: TextUNet(TextUNetConfig(text_config(), unet)), 0)
     return LatentDiffusion(Folding(), network, SCHEDULE, (16, 16))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from test_latent import make
-from test_text import SHORT
+from test_text import SHORT, tokens_of
 from test_text_to_image import make_network as reader
 
 from book.ch08_outlook.dit import DiT, DiTConfig
@@ -30,7 +30,6 @@ from minildm.predict import V
 from minildm.samplers import ddim
 from minildm.schedule import DiscreteSchedule, cosine_betas
 from minildm.shapes.judge import judge
-from minildm.text import tokenize
 from minildm.unet import UNet, UNetConfig
 
 OURS = (ValueError, FileNotFoundError, CheckpointError)
@@ -89,7 +88,7 @@ def parts():
 def calls() -> dict[str, Call]:
     model, texts = parts()
     x = keyed_normal((0,), range(2), (1, 16, 16)).clamp(-1, 1)
-    z, labels, tokens = model.noise(2, 0), torch.tensor([0, 2]), tokenize([SHORT, ""])
+    z, labels, tokens = model.noise(2, 0), torch.tensor([0, 2]), tokens_of([SHORT, ""])
     run = {"steps": 1, "seed": 0, "guidance": 1.5}
     mask, drop = (x > 0).float(), torch.tensor([True, False])
     dit = DiT(DiTConfig(channels=2, width=8, depth=1, heads=1, classes=3)).eval()
@@ -127,7 +126,7 @@ def calls() -> dict[str, Call]:
         ),
         "text_to_image": Call(texts.text_to_image, {"prompts": [SHORT, ""], **run}),
         "generate texts": Call(texts.generate, {"condition": tokens, **run, "negative": tokens}),
-        "tokenize": Call(tokenize, {"texts": [SHORT, ""], "length": 14}),
+        "tokenize": Call(tokens_of, {"texts": [SHORT, ""]}),
         "tokens": Call(texts.network.tokens, {"prompts": [SHORT]}),
         "encode tokens": Call(texts.network.encode, {"tokens": tokens}),
         "TextUNet": Call(

@@ -18,7 +18,8 @@ from minildm.layers import time_embedding
 from minildm.losses import reconstruction_loss
 from minildm.noise import Batch
 from minildm.schedule import DiscreteSchedule, cosine_betas
-from minildm.text import LENGTH, TextUNet, TextUNetConfig
+from minildm.shapes.captions import LENGTH, text_config
+from minildm.text import TextUNet, TextUNetConfig
 from minildm.train import DenoiserTraining, denoiser_loss, train_denoiser
 from minildm.unet import UNet, UNetConfig
 
@@ -86,7 +87,7 @@ def test_the_denoising_network_lives_on_one_device(kind, optimizer):
 
 
 def test_the_text_network_lives_on_one_device():
-    config = TextUNetConfig()
+    config = TextUNetConfig(text_config())
     net = TextUNet(config).to(META)
     c = config.channels
     z_t = torch.zeros(2, c, 8, 8, device=META)

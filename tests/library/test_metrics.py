@@ -2,15 +2,11 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
 
-from book.ch04_3_gaussian.gaussian_case import Normal, wasserstein2
 from minildm.data import mixture, ring
 from minildm.metrics import (
-    confident_classes,
-    confident_fraction,
     frechet_distance,
     frechet_gaussians,
     mode_coverage,
@@ -80,16 +76,6 @@ def test_mode_coverage_counts_modes_and_strays():
     assert mode_coverage(strays, means, 0.1).points == pytest.approx(found.points / 2)
 
 
-def test_confidence():
-    p = torch.tensor([[0.95, 0.05, 0], [0.9, 0.0, 0.1], [0.1, 0.89, 0.01], [0.0, 0.0, 1.0]])
-    assert confident_fraction(p) == 0.75
-    assert confident_fraction(p, 0.93) == 0.5
-    assert confident_classes(p) == 2
-    assert confident_classes(p, 0.8) == 3
-    with pytest.raises(ValueError, match="softmax"):
-        confident_fraction(p * 3)
-
-
 def test_sets_of_wrong_shape_are_named():
     with pytest.raises(ValueError, match="two sets"):
         frechet_distance(torch.zeros(5, 2), torch.zeros(5, 3))
@@ -118,22 +104,8 @@ def test_no_measure_takes_what_is_not_finite(d, value):
         moments = [mean, cov, mean, cov]
         moments[i] = moments[i].clone()
         moments[i].view(-1)[-1] = value
-        for measure in (
-            frechet_gaussians,
-            lambda *four: wasserstein2(Normal(*four[:2]), Normal(*four[2:])),
-        ):
-            with pytest.raises(ValueError, match=said):
-                measure(*moments)
-
-
-def test_probabilities_are_not_negative_and_there_are_some():
-    for measure in (confident_fraction, confident_classes):
-        for p in ([[2.0, -1.0]], [[0.5, 0.4]], [[math.nan, 1.0]], [], [[]], [0.5, 0.5]):
-            with pytest.raises(ValueError, match="probabilities"):
-                measure(torch.tensor(p))
-        with pytest.raises(ValueError, match="threshold"):
-            measure(torch.tensor([[0.5, 0.5]]), threshold=1.5)
-    assert confident_fraction(np.array([[0.95, 0.05], [0.5, 0.5]])) == 0.5
+        with pytest.raises(ValueError, match=said):
+            frechet_gaussians(*moments)
 
 
 def test_a_covariance_is_one():

@@ -13,10 +13,9 @@ from minildm.engine.resume import checkpoints
 from minildm.engine.settings import override
 from minildm.latent import LatentDiffusion
 from minildm.recipes import RECIPES
-from minildm.shapes.captions import agree, read, request_rows
+from minildm.shapes.captions import VOCABULARY, agree, read, request_rows
 from minildm.shapes.scenes import Pictures, splits
 from minildm.shapes.training import ShapesTraining, gate, train_shapes, training_pictures
-from minildm.text import VOCABULARY
 
 PROMPT = "a small striped red circle above a large solid blue star on grey"
 TINY = override(

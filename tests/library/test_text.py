@@ -9,25 +9,33 @@ from torch import nn
 
 from minildm.engine.fit import build
 from minildm.noise import keyed_normal
-from minildm.shapes.captions import LENGTH, NULL, PAD
+from minildm.shapes.captions import LENGTH, text_config
 from minildm.text import (
+    NULL,
+    PAD,
     TextEncoder,
     TextEncoderConfig,
     TextUNet,
     TextUNetConfig,
     build_network,
     tokenize,
+    vocabulary_of,
 )
 from minildm.unet import UNet, UNetConfig
 
 RED_ABOVE = "a small red circle above a large blue star on grey"
 BLUE_ABOVE = "a large blue star above a small red circle on grey"  # the same words, other order
 SHORT = "a red circle above a blue star"
+CAPTIONS = text_config()
+
+
+def tokens_of(texts):
+    return tokenize(texts, CAPTIONS)
 
 
 def make(conditioning="cross", pool=True, seed=0):
     """A small text-to-image network whose zero-initialised layers are awake."""
-    text = TextEncoderConfig(dim=16, layers=2, heads=2)
+    text = text_config(dim=16, layers=2, heads=2)
     unet = UNetConfig(channels=2, width=16, multipliers=(1, 1), attention=(0, 1), heads=2)
 
     def awake():
@@ -55,32 +63,66 @@ T = torch.tensor([700, 30])
 
 @torch.no_grad()
 def output(net, z_t, texts, **options):
-    return net(z_t, T, tokenize(texts), **options)
+    tokens = texts if isinstance(texts, torch.Tensor) else tokens_of(texts)
+    return net(z_t, T, tokens, **options)
 
 
 # --- words and numbers ----------------------------------------------------------------------------
 
 
 def test_tokens_by_hand():
-    first, nothing = tokenize([SHORT, ""])
+    first, nothing = tokens_of([SHORT, ""])
     assert first.shape == (LENGTH,)
     assert (first != PAD).sum() == len(SHORT.split())
     assert first[0] == first[4]  # "a" and "a"
     assert nothing.tolist() == [NULL] + [PAD] * (LENGTH - 1)
-    assert torch.equal(tokenize(SHORT), first[None])
+    assert torch.equal(tokens_of(SHORT), first[None])
 
 
 def test_words_that_are_not_known_and_texts_that_are_too_long():
     with pytest.raises(ValueError, match=r"'rad'.*nearest: .*red"):
-        tokenize("a rad circle")
+        tokens_of("a rad circle")
     with pytest.raises(ValueError, match="has 15 words; at most 14"):
-        tokenize("a " * 15)
+        tokens_of("a " * 15)
 
 
 def test_a_prompt_must_be_in_the_grammar_but_may_be_empty(net):
-    assert torch.equal(net.tokens(["", SHORT]), tokenize(["", SHORT]))
+    assert torch.equal(net.tokens(["", SHORT]), tokens_of(["", SHORT]))
     with pytest.raises(ValueError, match="outside the grammar"):
         net.tokens("a red circle")
+
+
+# --- words of one's own ---------------------------------------------------------------------------
+
+
+def test_the_words_of_ones_own_captions():
+    """Two texts by hand: lower case, punctuation left out, the alphabet's order, PAD and NULL."""
+    config = TextEncoderConfig.of(["A red-haired cat, asleep!", "two   dogs."], dim=8)
+    assert config.words == ("a", "asleep", "cat", "dogs", "haired", "red", "two")
+    assert (config.length, config.vocabulary, config.dim) == (5, 9, 8)
+    wanted = [[8, 5, 0, 0, 0], [1, 0, 0, 0, 0], [2, 7, 6, 4, 3]]
+    assert tokenize(["Two dogs", "", "a RED haired cat asleep"], config).tolist() == wanted
+    assert vocabulary_of("b a") == ("a", "b")
+    with pytest.raises(ValueError, match="words 'cats', 'flies'.*: cat. The vocabulary: a asleep"):
+        tokenize(["two dogs", "cats flies"], config)
+    with pytest.raises(ValueError, match="has no words"):
+        tokenize("?!", config)
+    many = TextEncoderConfig([f"w{i}" for i in range(500)])
+    with pytest.raises(ValueError, match=r"w99 .. \(500 words\)$"):
+        tokenize("w500", many)
+
+
+def test_a_network_reads_the_words_of_its_config_and_any_text_of_them(z_t):
+    unet = UNetConfig(channels=2, width=16, multipliers=(1,), heads=2)
+    config = TextUNetConfig(TextEncoderConfig.of(["my cat", "my dog"], dim=16, layers=1), unet)
+    net = build(lambda: TextUNet(config), 0).eval()
+    assert net.text.words.weight.shape == (5, 16)
+    assert net.tokens(["dog my", ""]).tolist() == [[3, 4], [1, 0]]
+    assert output(net, z_t, net.tokens(["my cat", ""])).shape == z_t.shape
+    with pytest.raises(ValueError, match="unknown word 'red'.*The vocabulary: cat dog my"):
+        net.tokens("red dog")
+    with pytest.raises(ValueError, match="tokens must be in 0..4"):
+        net.encode(tokens_of(SHORT)[:, :2])
 
 
 # --- the encoder ----------------------------------------------------------------------------------
@@ -88,8 +130,8 @@ def test_a_prompt_must_be_in_the_grammar_but_may_be_empty(net):
 
 @torch.no_grad()
 def test_padding_changes_nothing_and_is_zero():
-    encoder = build(TextEncoder, 0)
-    tokens = tokenize(SHORT)
+    encoder = build(lambda: TextEncoder(CAPTIONS), 0)
+    tokens = tokens_of(SHORT)
     words = int((tokens != PAD).sum())
     full, cut = encoder(tokens), encoder(tokens[:, :words])
     assert torch.equal(full[:, words:], torch.zeros_like(full[:, words:]))
@@ -98,11 +140,11 @@ def test_padding_changes_nothing_and_is_zero():
 
 @torch.no_grad()
 def test_a_word_knows_its_place_and_its_neighbours():
-    encoder = build(TextEncoder, 0)
-    one, other = encoder(tokenize(RED_ABOVE)), encoder(tokenize(BLUE_ABOVE))
+    encoder = build(lambda: TextEncoder(CAPTIONS), 0)
+    one, other = encoder(tokens_of(RED_ABOVE)), encoder(tokens_of(BLUE_ABOVE))
     red, also_red = one[0, 2], other[0, 8]  # "red" in either text
     assert (red - also_red).abs().max() > 0.1
-    changed = encoder(tokenize(RED_ABOVE.replace("blue", "green")))
+    changed = encoder(tokens_of(RED_ABOVE.replace("blue", "green")))
     assert (changed[0, 2] - red).abs().max() > 1e-3  # "red" hears of the other thing's colour
 
 
@@ -125,12 +167,12 @@ def test_each_image_reads_its_own_text(net, z_t):
     both = output(net, z_t, [RED_ABOVE, SHORT])
     for i, text in enumerate((RED_ABOVE, SHORT)):
         with torch.no_grad():
-            alone = net(z_t[i : i + 1], T[i : i + 1], tokenize(text))
+            alone = net(z_t[i : i + 1], T[i : i + 1], tokens_of(text))
         torch.testing.assert_close(both[i : i + 1], alone, rtol=1e-4, atol=1e-5)
 
 
 def test_padding_is_not_read(net, z_t):
-    tokens = tokenize([SHORT, SHORT])
+    tokens = tokens_of([SHORT, SHORT])
     words = int((tokens[0] != PAD).sum())
     with torch.no_grad():
         torch.testing.assert_close(
@@ -153,7 +195,7 @@ def test_no_text_dropped_text_and_empty_text_are_the_null_token(net, z_t):
     empty = output(net, z_t, ["", ""])
     with torch.no_grad():
         torch.testing.assert_close(net(z_t, T), empty)
-        encoded = net.encode(tokenize([RED_ABOVE, SHORT]))
+        encoded = net.encode(tokens_of([RED_ABOVE, SHORT]))
         torch.testing.assert_close(net(z_t, T, net.null(encoded)), empty)
     drop = torch.tensor([True, False])
     dropped = output(net, z_t, [RED_ABOVE, SHORT], drop=drop)
@@ -164,7 +206,7 @@ def test_no_text_dropped_text_and_empty_text_are_the_null_token(net, z_t):
 
 
 def test_texts_that_are_encoded_already_are_not_encoded_again(net, z_t):
-    tokens = tokenize([RED_ABOVE, SHORT])
+    tokens = tokens_of([RED_ABOVE, SHORT])
     with torch.no_grad():
         words = net.encode(tokens)
         torch.testing.assert_close(net(z_t, T, words), net(z_t, T, tokens))
@@ -174,25 +216,25 @@ def test_texts_that_are_encoded_already_are_not_encoded_again(net, z_t):
 
 def test_dropping_trains_the_null_token_and_only_words_that_are_there(net, z_t):
     net = make(net.config.conditioning, net.config.pool)
-    net(z_t, T, tokenize([SHORT, SHORT]), torch.tensor([True, False])).square().sum().backward()
+    net(z_t, T, tokens_of([SHORT, SHORT]), torch.tensor([True, False])).square().sum().backward()
     gradient = net.text.words.weight.grad.abs().sum(1)
-    there = {NULL, *tokenize(SHORT)[0].tolist()} - {PAD}
+    there = {NULL, *tokens_of(SHORT)[0].tolist()} - {PAD}
     assert set(gradient.nonzero()[:, 0].tolist()) == there
     assert net.unet.null_context is None  # nothing that is never trained
 
 
 def test_errors_of_the_condition(net, z_t):
     with pytest.raises(ValueError, match="1 texts for 2 latents"):
-        net(z_t, T, tokenize(SHORT))
+        net(z_t, T, tokens_of(SHORT))
     with pytest.raises(ValueError, match="tokens must be whole numbers"):
-        net.encode(tokenize(SHORT).float())
-    assert torch.equal(net.encode(tokenize(SHORT).int()), net.encode(tokenize(SHORT)))
+        net.encode(tokens_of(SHORT).float())
+    assert torch.equal(net.encode(tokens_of(SHORT).int()), net.encode(tokens_of(SHORT)))
     with pytest.raises(ValueError, match="may begin with 0"):
         net.encode(torch.zeros(1, 3, dtype=torch.int64))
 
 
 def test_words_and_places_weigh_the_same_at_the_start():
-    encoder = build(lambda: TextEncoder(TextEncoderConfig(dim=128, layers=1)), 0)
+    encoder = build(lambda: TextEncoder(text_config(dim=128, layers=1)), 0)
     for table in (encoder.words.weight, encoder.positions):
         assert float(table.detach().std()) == pytest.approx(0.3, rel=0.1)
 
@@ -210,12 +252,12 @@ def test_a_config_survives_json(net, z_t):
 
 def test_settings_that_contradict_each_other_are_refused():
     with pytest.raises(ValueError, match="conditioning must be cross or concat"):
-        TextUNetConfig(conditioning="film")
+        TextUNetConfig(CAPTIONS, conditioning="film")
     with pytest.raises(ValueError, match=r"unet.classes must be 0; got 10"):
-        TextUNetConfig(unet=UNetConfig(classes=10))
+        TextUNetConfig(CAPTIONS, UNetConfig(classes=10))
     with pytest.raises(ValueError, match=r"unet.context_dim must be 0; got 64"):
-        TextUNetConfig(unet=UNetConfig(context_dim=64))
-    few = TextUNetConfig(unet=UNetConfig(concat_channels=3), conditioning="concat")
+        TextUNetConfig(CAPTIONS, UNetConfig(context_dim=64))
+    few = TextUNetConfig(CAPTIONS, UNetConfig(concat_channels=3), "concat")
     assert TextUNet(few).unet.enter.in_channels == few.unet.channels + 3
     with pytest.raises(ValueError, match="heads must divide"):
-        TextEncoderConfig(dim=10, heads=4)
+        TextEncoderConfig(("a",), dim=10, heads=4)

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 import torch
-from test_text import RED_ABOVE, SHORT
+from test_text import RED_ABOVE, SHORT, tokens_of
 from test_text import make as make_network
 from torch import nn
 
@@ -14,11 +14,12 @@ from minildm.autoencoder import Autoencoder, AutoencoderConfig
 from minildm.denoise import guided, network_denoiser
 from minildm.engine.fit import build
 from minildm.files import places
+from minildm.files.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from minildm.latent import LatentDiffusion
 from minildm.predict import V
 from minildm.samplers import ddim, dpmpp_2m, heun, sample
 from minildm.schedule import DiscreteSchedule, cosine_betas
-from minildm.text import tokenize
+from minildm.text import TextEncoderConfig, TextUNet, TextUNetConfig
 from minildm.unet import UNet, UNetConfig
 
 SCHEDULE = DiscreteSchedule(cosine_betas(50))
@@ -51,9 +52,9 @@ def x():
 
 def test_text_to_image_is_the_guided_sampler_on_the_encoded_words(model):
     """Spelled out once with the parts of the book: tokens, null token, guidance, sampler."""
-    net, tokens = model.network, tokenize([RED_ABOVE, SHORT])
+    net, tokens = model.network, tokens_of([RED_ABOVE, SHORT])
     read = partial(network_denoiser, net, SCHEDULE, V)
-    denoise = guided(read(tokens), read(tokenize(["", ""])), 3.0)
+    denoise = guided(read(tokens), read(tokens_of(["", ""])), 3.0)
     *_, last = sample(denoise, SCHEDULE, model.noise(2, 4), SCHEDULE.times(3), dpmpp_2m)
     x = model.text_to_image([RED_ABOVE, SHORT], sampler=dpmpp_2m, guidance=3.0, **QUICK)
     torch.testing.assert_close(x, model.decode(last.z), rtol=1e-4, atol=1e-4)
@@ -83,7 +84,7 @@ def test_one_prompt_for_many_images_and_batches_of_any_size(model):
 
 
 def test_tokens_do_what_texts_do(model):
-    by_text, by_tokens = (model.generate(c, **QUICK) for c in ([SHORT], tokenize([SHORT])))
+    by_text, by_tokens = (model.generate(c, **QUICK) for c in ([SHORT], tokens_of([SHORT])))
     torch.testing.assert_close(by_tokens, by_text, **ROUNDED)
 
 
@@ -149,6 +150,38 @@ def test_a_model_comes_back_bit_for_bit_and_by_its_name(model, shipped):
         assert torch.equal(LatentDiffusion.load(name).text_to_image(SHORT, **QUICK), expected)
     with pytest.raises(FileNotFoundError, match="no folder 'other'.*or one of tiny"):
         LatentDiffusion.load("other")
+
+
+def test_a_file_of_before_words_were_kept_has_those_of_captions(model, shipped):
+    model.save(shipped / "new")
+    tensors, config = load_checkpoint(shipped / "new")
+    assert config["network"]["text"]["words"][:3] == ["a", "on", "small"]
+    assert config["network"]["text"]["grammar"] == "captions"
+    for vocabulary, folder in ((28, "old"), (29, "other")):
+        sizes = {"dim": 16, "layers": 2, "heads": 2, "length": 14, "vocabulary": vocabulary}
+        config["network"]["text"] = sizes
+        save_checkpoint(shipped / folder, tensors, config)
+    old = LatentDiffusion.load("old")
+    assert old.network.config == model.network.config
+    assert torch.equal(old.text_to_image(SHORT, **QUICK), model.text_to_image(SHORT, **QUICK))
+    with pytest.raises(ValueError, match="outside the grammar"):
+        old.text_to_image("a red circle")
+    with pytest.raises(CheckpointError, match="network cannot be used: vocabulary must be 28"):
+        LatentDiffusion.load("other")
+
+
+def test_a_model_of_ones_own_words_is_kept_with_them(shipped):
+    config = TextUNetConfig(
+        TextEncoderConfig.of(["my cat", "my dog"], dim=8, layers=1, heads=2),
+        UNetConfig(channels=2, width=8, heads=2),
+    )
+    network = build(lambda: TextUNet(config), 0)
+    LatentDiffusion(make_autoencoder(), network, SCHEDULE, (4, 4)).save(shipped / "pets")
+    again = LatentDiffusion.load("pets")
+    assert again.network.config == config
+    assert again.text_to_image(["my dog", ""], **QUICK).shape == (2, 3, 16, 16)
+    with pytest.raises(ValueError, match="unknown word 'rat'.*nearest: cat"):
+        again.text_to_image("my rat")
 
 
 def test_half_precision_halves_the_file_and_rounds_only_weights(model, shipped):

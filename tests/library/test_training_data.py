@@ -15,7 +15,6 @@ from minildm.engine import training_data
 from minildm.engine.fit import build
 from minildm.engine.settings import FitConfig
 from minildm.files.checkpoint import CheckpointError
-from minildm.losses import absolute_loss
 from minildm.noise import keyed_normal
 from minildm.schedule import (
     CosineSchedule,
@@ -24,8 +23,8 @@ from minildm.schedule import (
     linear_betas,
     scaled_linear_betas,
 )
-from minildm.shapes.captions import LENGTH, VOCABULARY
-from minildm.text import TextEncoderConfig, TextUNetConfig, tokenize
+from minildm.shapes.captions import LENGTH, VOCABULARY, text_config
+from minildm.text import TextUNetConfig, tokenize
 from minildm.train import (
     AutoencoderTraining,
     DenoiserTraining,
@@ -42,8 +41,12 @@ FIT = FitConfig(steps=1, batch=4, device="cpu")
 AE = AutoencoderTraining(AutoencoderConfig(latent_channels=2, width=8), FIT)
 PLAIN = UNetConfig(channels=2, width=8, heads=1, multipliers=(1,))
 CLASSES = replace(PLAIN, classes=10)
-TEXT = TextUNetConfig(TextEncoderConfig(dim=8, layers=1, heads=1), PLAIN)
+TEXT = TextUNetConfig(text_config(dim=8, layers=1, heads=1), PLAIN)
 N = 20
+
+
+def absolute_loss(x_hat, x):
+    return (x_hat - x).abs().flatten(1).mean(1)
 
 
 def training(model, **options):
@@ -207,7 +210,7 @@ def test_labels_in_other_forms_are_the_same_labels():
 
 
 def test_conditions_of_other_kinds(no_step):
-    tokens = tokenize(["a small solid red circle"] * N)
+    tokens = tokenize(["a small solid red circle"] * N, TEXT.text)
     maps, vectors = torch.zeros(N, 3, 2, 2), torch.zeros(N, 4, 6)
     with_map, with_vectors = replace(PLAIN, concat_channels=3), replace(PLAIN, context_dim=6)
     nan = torch.full_like(maps, torch.nan)
@@ -234,7 +237,7 @@ def test_conditions_of_other_kinds(no_step):
 
 
 def test_good_conditions_are_taken():
-    tokens = tokenize(["a small solid red circle", ""] * (N // 2))
+    tokens = tokenize(["a small solid red circle", ""] * (N // 2), TEXT.text)
     maps = keyed_normal((3,), range(N), (3, 2, 2))
     for model, good in (
         (PLAIN, None),

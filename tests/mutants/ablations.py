@@ -5,7 +5,7 @@ from mutants import Mutant
 ABLATIONS = "tests/book/test_ablations.py"
 CONTRASTIVE = "tests/book/test_contrastive.py"
 GUIDANCE = "tests/book/test_guidance_results.py"
-LOSSES = "tests/library/test_losses.py"
+LOSSES = "tests/book/test_digits_lab.py"
 
 MUTANTS = [
     Mutant(
@@ -68,12 +68,12 @@ MUTANTS = [
         '(drawn * drawn)', (GUIDANCE,),
     ),
     Mutant(
-        0, 'the absolute error is squared', 'minildm/losses.py',
-        'return _per_sample((x_hat - x).abs())',
-        'return _per_sample((x_hat - x).square())', (LOSSES,),
+        0, 'the absolute error is squared', 'chapters/book/ablations/digits_lab.py',
+        'return (x_hat - x).abs().flatten(1).mean(1)',
+        'return (x_hat - x).square().flatten(1).mean(1)', (LOSSES,),
     ),
     Mutant(
-        0, 'features are not measured in their own units', 'minildm/losses.py',
+        0, 'features are not measured in their own units', 'chapters/book/ablations/digits_lab.py',
         'difference = (seen_hat - seen) / std.to(seen)',
         'difference = seen_hat - seen', (LOSSES,),
     ),

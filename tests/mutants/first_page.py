@@ -4,7 +4,7 @@ from mutants import Mutant
 
 MAP = "tests/book/test_book_map.py"
 NOTATION = "tests/book/test_notation.py"
-CHECK = "tests/book/test_environment_check.py"
+CHECK = "tests/repository/test_check_machine.py"
 COURSE = "tests/book/test_course.py"
 
 MUTANTS = [
@@ -61,67 +61,47 @@ MUTANTS = [
         'float(torch.where(ours == wanted, 0.0, off)[-1])', (NOTATION,),
     ),
     Mutant(
-        0, 'versions are compared as texts', 'tools/environment_check.py',
-        'if name in here and release(here[name]) < release(least)',
-        'if name in here and here[name] < least', (CHECK,),
+        0, 'versions are compared as texts', 'tools/check_machine.py',
+        'if here[name] and release(here[name]) < release(least)',
+        'if here[name] and here[name] < least', (CHECK,),
     ),
     Mutant(
-        0, '2.13 is older than 2.13.0', 'tools/situation.py',
-        '    while numbers and numbers[-1] == 0:\n        numbers.pop()\n',
-        '', (CHECK,),
-    ),
-    Mutant(
-        0, 'a Python without the book passes', 'tools/environment_check.py',
-        '    if not seen.needed:',
-        '    if False:', (CHECK,),
-    ),
-    Mutant(
-        0, 'a model of the reader counts as damaged',
-        'tools/environment_check.py',
-        "    if set(wrong.values()) - {OTHER}:",
-        '    if wrong:', (CHECK,),
-    ),
-    Mutant(
-        0, 'a model trained over one of the book passes for it', 'tools/situation.py',
-        'if known and all(path.is_file() and digest(path) == known[f] for f, path in here.items()):',
-        'if known:', (CHECK,),
-    ),
-    Mutant(
-        0, 'without torch, the .venv beside is not named', 'tools/environment_check.py',
-        '    if seen.venv:\n', '    if False:\n', (CHECK,),
-    ),
-    Mutant(
-        0, 'a DLL that is missing ends the check', 'tools/situation.py',
+        0, 'a DLL that is missing ends the check', 'tools/check_machine.py',
         '    except (ImportError, OSError) as error:',
         '    except ImportError as error:', (CHECK,),
     ),
     Mutant(
-        0, 'advice ends the command with 1', 'tools/environment_check.py',
-        'any(f.state == PROBLEM for f in findings)',
-        'any(f.state != OK for f in findings)', (CHECK,),
+        0, 'a model of the reader counts as damaged', 'tools/check_machine.py',
+        'set(faults.values()) - {"", OTHER}',
+        'set(faults.values()) - {""}', (CHECK,),
     ),
     Mutant(
-        0, 'MPS passes for measured', 'tools/environment_check.py',
-        'return "device", ADVICE, (\n            "MPS',
-        'return "device", OK, (\n            "MPS', (CHECK,),
+        0, 'a model trained over one of the book passes for it', 'tools/check_machine.py',
+        'if known and all(path.is_file() and digest(path) == sum for path, sum in known.items()):',
+        'if known:', (CHECK,),
     ),
     Mutant(
-        0, 'a damaged checkpoint passes', 'tools/situation.py',
+        0, 'a damaged checkpoint passes', 'tools/check_machine.py',
         'return OTHER if whole else "damaged"',
         'return ""', (CHECK,),
     ),
     Mutant(
-        0, 'files at hand count as used memory', 'tools/situation.py',
+        0, 'advice ends the command with 1', 'tools/check_machine.py',
+        'any(state == PROBLEM for _, state, _ in found)',
+        'any(state != OK for _, state, _ in found)', (CHECK,),
+    ),
+    Mutant(
+        0, 'files at hand count as used memory', 'tools/check_machine.py',
         ' + (int(kept[1]) if kept else 0)',
         '', (CHECK,),
     ),
     Mutant(
-        0, 'any end of the walk is good enough', 'tools/environment_check.py',
-        'tolerance: float = 0.02',
-        'tolerance: float = 2.0', (CHECK,),
+        0, 'any end of the walk is good enough', 'tools/check_machine.py',
+        'def sampler(tolerance=0.02):',
+        'def sampler(tolerance=2.0):', (CHECK,),
     ),
     Mutant(
-        0, 'a refused picture passes the self-test', 'tools/environment_check.py',
+        0, 'a refused picture passes the self-test', 'tools/check_machine.py',
         'right == 10 and bool(verdict.accepted)',
         'right >= 0', (CHECK,),
     ),

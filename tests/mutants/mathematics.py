@@ -109,7 +109,7 @@ MUTANTS = [
         'bad = (rows < least) |', 'bad = (rows < -1) |', ("tests/library/test_captions.py",),
     ),
     Mutant(
-        0, 'a negative probability is a confident one', 'minildm/metrics.py',
-        'not ((p >= 0) & (p <= 1.001)).all()', 'False', ("tests/library/test_metrics.py",),
+        0, 'a negative probability is a confident one', 'chapters/book/digit_judge.py',
+        'not ((p >= 0) & (p <= 1.001)).all()', 'False', ("tests/book/test_classifier.py",),
     ),
 ]  # fmt: skip

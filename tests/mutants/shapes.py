@@ -148,8 +148,18 @@ MUTANTS = [
     ),
     Mutant(
         0, 'a prompt is not checked', 'minildm/text.py',
-        '                read(prompt)\n',
+        '                check(prompt)\n',
         '                pass\n', (TEXT, TO_IMAGE),
+    ),
+    Mutant(
+        0, 'the first word is no text', 'minildm/text.py',
+        'enumerate(config.words, NULL + 1)',
+        'enumerate(config.words, NULL)', (TEXT,),
+    ),
+    Mutant(
+        0, 'an old file has words and no grammar', 'minildm/files/model.py',
+        'text |= {"words": captions.WORDS, "grammar": "captions"}',
+        'text |= {"words": captions.WORDS}', (TO_IMAGE,),
     ),
     Mutant(
         0, 'the gate looks at the originals', 'minildm/shapes/training.py',

@@ -10,8 +10,8 @@ from minildm.autoencoder import Autoencoder, AutoencoderConfig
 from minildm.checks import inputs
 from minildm.engine.settings import FitConfig
 from minildm.losses import kl_loss
-from minildm.metrics import caption_accuracy, psnr
-from minildm.shapes.judge import judge
+from minildm.metrics import psnr
+from minildm.shapes.judge import caption_accuracy, judge
 from minildm.shapes.scenes import Pictures, splits
 from minildm.train import AutoencoderTraining, train_autoencoder
 

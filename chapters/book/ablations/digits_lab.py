@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from book.ablations.autoencoder_lab import latent_figures
 from book.ablations.engine import Outcome, timed
 from book.ch03_algorithm.measure import asked_labels
-from book.digit_judge import DigitClassifier, load_classifier
-from minildm import predict
+from book.digit_judge import DigitClassifier, confident_fraction, load_classifier
+from minildm import checks, predict
 from minildm.checks import inputs
 from minildm.data import digits
 from minildm.latent import LatentDiffusion
-from minildm.losses import absolute_loss, perceptual_loss, reconstruction_loss
-from minildm.metrics import confident_fraction, frechet_distance
+from minildm.losses import reconstruction_loss
+from minildm.metrics import frechet_distance
 from minildm.noise import keyed_normal
 from minildm.recipes import DIGITS_AUTOENCODER, DIGITS_DENOISER
 from minildm.samplers import dpmpp_2m
@@ -133,6 +133,43 @@ def run_digits_autoencoder(config: DigitsAutoencoderLab) -> Outcome:
     figures["read"] = round(float((p.argmax(1) == split.labels_held_out).double().mean()), 4)
     figures["random"] = round(confident_fraction(classifier.probabilities(drawn)), 4)
     return Outcome(minutes, figures, x_hat[:20])
+
+
+def absolute_loss(x_hat: Tensor, x: Tensor) -> Tensor:
+    """Mean over elements of |x_hat - x|: (B, *d) twice -> (B,); its best guess is a median.
+
+    Raises ValueError where the shapes differ, and for NaN or infinity.
+    """
+    checks.samples(x_hat=x_hat, x=x)
+    return (x_hat - x).abs().flatten(1).mean(1)
+
+
+def perceptual_loss(
+    features: Callable[[Tensor], Tensor], std: Tensor, weight: float
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """Squared error of pixels plus ``weight`` times that of features, in units of their ``std``.
+
+    ``features``: pictures (B, C, H, W) -> (B, F, h, w), a network that is not trained any more.
+    The idea of Zhang et al. 2018 (arXiv 1801.03924), used by LDM (arXiv 2112.10752), section 3.1.
+    Raises ValueError for a weight below 0, a std that is not positive, and other numbers of
+    features than pictures.
+    """
+    weight = inputs.real("weight", weight, 0)
+    std = inputs.numbers("std", std)
+    if not (std > 0).all():
+        raise ValueError(f"std must be positive; got {std}: leave constant features out")
+
+    def loss(x_hat: Tensor, x: Tensor) -> Tensor:
+        pixels = reconstruction_loss(x_hat, x)
+        seen_hat, seen = features(x_hat), features(x)
+        checks.samples(**{"features(x_hat)": seen_hat, "features(x)": seen})
+        if len(seen) != len(x):
+            raise ValueError(f"features(x) has {len(seen)} entries for {len(x)} pictures")
+        checks.fits("std", std, seen)
+        difference = (seen_hat - seen) / std.to(seen)
+        return pixels + weight * difference.square().flatten(1).mean(1)
+
+    return loss
 
 
 def digits_perceptual(weight: float = 0.1) -> Callable[[Tensor, Tensor], Tensor]:

@@ -25,7 +25,7 @@ from minildm.checks import inputs
 from minildm.engine.settings import FitConfig, reseeded
 from minildm.latent import LatentDiffusion
 from minildm.noise import seeded
-from minildm.shapes.captions import caption_tokens
+from minildm.shapes.captions import caption_tokens, text_config
 from minildm.shapes.scenes import ATTRIBUTES, NAMES, Pictures, draw_places, splits
 from minildm.shapes.training import (
     SCHEDULE,
@@ -54,7 +54,8 @@ class ShapesLab:
     denoiser: DenoiserTraining = field(
         default_factory=lambda: DenoiserTraining(
             model=TextUNetConfig(
-                unet=UNetConfig(channels=4, width=48, multipliers=(1, 1), attention=(0, 1))
+                text_config(),
+                UNetConfig(channels=4, width=48, multipliers=(1, 1), attention=(0, 1))
             ),
             fit=FitConfig(
                 steps=700, batch=64, lr=3e-3, warmup=50, ema=0.99, optimizer="muon", log_every=50

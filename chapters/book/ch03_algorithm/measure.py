@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from book import results
-from book.digit_judge import CLASSES, DigitClassifier
+from book.digit_judge import CLASSES, DigitClassifier, confident_classes, confident_fraction
 from minildm.data import LabelledSplit, digits
 from minildm.engine.devices import surroundings
 from minildm.engine.records import Progress
 from minildm.latent import LatentDiffusion
-from minildm.metrics import confident_classes, confident_fraction, psnr
+from minildm.metrics import psnr
 from minildm.predict import V
 from minildm.recipes import DIGITS_AUTOENCODER, DIGITS_DENOISER
 from minildm.samplers import dpmpp_2m

@@ -13,8 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from minildm.latent import LatentDiffusion
-from minildm.shapes.captions import NULL
-from minildm.text import TextUNet
+from minildm.text import NULL, TextUNet
 
 
 class Cost(NamedTuple):

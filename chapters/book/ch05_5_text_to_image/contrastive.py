@@ -23,9 +23,9 @@ from minildm.engine.records import collect
 from minildm.engine.settings import FitConfig
 from minildm.layers import masked_mean
 from minildm.noise import Batch
-from minildm.shapes.captions import PAD, wording
+from minildm.shapes.captions import text_config, wording
 from minildm.shapes.scenes import Pictures
-from minildm.text import TextEncoder, TextEncoderConfig, TextUNetConfig
+from minildm.text import PAD, TextEncoder, TextEncoderConfig, TextUNetConfig
 from minildm.train import Trained
 
 SWAPS = ("colour", "shape", "places")
@@ -38,7 +38,7 @@ class ContrastiveTraining:
     Raises ValueError for sizes that make no sense.
     """
 
-    text: TextEncoderConfig = field(default_factory=TextEncoderConfig)
+    text: TextEncoderConfig = field(default_factory=text_config)
     width: int = 32
     dim: int = 64
     pictures: int = 60_000

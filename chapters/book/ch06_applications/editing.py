@@ -34,7 +34,7 @@ from minildm.shapes.scenes import (
     draw_places,
     render,
 )
-from minildm.text import listed
+from minildm.words import listed
 
 CHOICE, PLACES = 61, 62  # what a seeded generator is used for
 MARGIN = 8  # pixels around an object that are drawn anew with it; chosen on validation scenes
