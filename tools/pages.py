@@ -4,20 +4,22 @@ python tools/pages.py
 """
 
 import json
+import re
 import sys
 from collections.abc import Iterable
+from functools import cache
 
+import jupytext
 import nbformat
 from book_rules import BOOK, CHAPTERS, SOURCES, picture_alts
 from crosslinks import chapters, number_of
-
-sys.path.insert(0, str(BOOK / "tests" / "equations"))
-
-from article import ITEMS, SECTIONS
-from errata import ERRATA
-from glossary import TERMS, place
 from registry import registered
 
+sys.path.insert(0, str(CHAPTERS))
+
+from book.article.errata import ERRATA
+from book.article.glossary import TERMS, Term
+from book.article.items import ITEMS, SECTIONS
 from minildm.files.checkpoint import replace_files
 
 
@@ -97,6 +99,35 @@ def glossary() -> str:
         where = _cells([(term.chapter, place(term))])
         lines.append(_row(term.english, term.chinese, term.meaning, where))
     return "\n".join(lines) + "\n"
+
+
+@cache
+def _texts(chapter: str) -> list[tuple[str, str]]:
+    """(cell, text) of all text cells of the chapter whose file begins with ``chapter``."""
+    [path] = SOURCES.glob(f"{chapter}_[a-z]*.md")
+    cells = jupytext.read(path).cells
+    return [(c.metadata["name"], c.source) for c in cells if c.cell_type == "markdown"]
+
+
+def place(term: Term) -> str:
+    """The text cell that explains a term: the first one where it is emphasised or in a heading,
+    else the first one that contains it. Raises ValueError where none does.
+    """
+    word = rf"(?<!\w){re.escape(term.written or term.english)}"
+    marked = re.compile(
+        rf"^#.*{word}|\*[^*\n]{{0,30}}{word}[^*\n]{{0,30}}\*", re.IGNORECASE | re.MULTILINE
+    )
+    found = [
+        (name, text) for name, text in _texts(term.chapter) if re.search(word, text, re.IGNORECASE)
+    ]
+    # Objectives and prerequisites name a term; what comes after them explains it.
+    found = [
+        cell for cell in found if cell[0] not in ("title", "objectives", "references")
+    ] or found
+    found = [cell for cell in found if term.cell in ("", cell[0])]
+    if not found:
+        raise ValueError(f"chapter {term.chapter} {term.cell} does not contain {term.english!r}")
+    return next((name for name, text in found if marked.search(text)), found[0][0])
 
 
 def index_of_figures() -> str:

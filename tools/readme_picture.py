@@ -5,10 +5,13 @@ python tools/readme_picture.py
 
 import base64
 import io
+import sys
 
 import nbformat
 import torch
 from book_rules import BOOK, CHAPTERS
+
+sys.path.insert(0, str(CHAPTERS))
 
 from book.ch05_5_text_to_image.measure_shapes import asked_texts
 from book.pictures import captioned

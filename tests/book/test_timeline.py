@@ -1,18 +1,14 @@
 """The timeline of chapter 1: its dates are those of the arXiv numbers, and its sources exist."""
 
-import sys
 from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
+from citations import read_bibliography
+
+from book.ch01_background.timeline import STRANDS, TIMELINE, Work, draw_timeline, month_of
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
-
-from citations import read_bibliography  # noqa: E402
-
-from book.ch01_background.timeline import STRANDS, TIMELINE, Work, draw_timeline, month_of  # noqa: E402
-
 ENTRIES = read_bibliography(ROOT / "chapters" / "references.bib")
 
 

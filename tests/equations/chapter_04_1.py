@@ -1,10 +1,10 @@
 """The numbered equations of chapter 4.1, each checked against the package."""
 
 import math
+from functools import partial
 
 import torch
-from comparing import close, points
-from registry import Equation
+from registry import close, numbered, points
 from torch import nn
 
 from book.ch04_3_gaussian.gaussian_case import LinearAutoencoder
@@ -139,10 +139,7 @@ def two_units() -> None:
         )
 
 
-def _equation(number: int, what: str, function: str, check) -> Equation:
-    place = function if function.startswith("cell ") else f"minildm.{function}"
-    return Equation(f"4.1.{number}", CHAPTER, what, place, check)
-
+_equation = partial(numbered, CHAPTER)
 
 EQUATIONS = [
     _equation(1, "the reconstruction loss", "losses.reconstruction_loss", reconstruction),

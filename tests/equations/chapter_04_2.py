@@ -5,11 +5,11 @@ package computes, on data that would show a slip: tilted, off-centre, with unequ
 """
 
 import math
+from functools import partial
 
 import sympy as sp
 import torch
-from comparing import close, points
-from registry import Equation
+from registry import close, numbered, points
 
 from book.ch04_2_derivations.elbo import (
     bound,
@@ -46,6 +46,8 @@ from minildm.schedule import (
 )
 
 CHAPTER = "04_2_derivations"
+CASE = "book.ch04_3_gaussian.gaussian_case"
+ELBO = "book.ch04_2_derivations.elbo"
 BETAS = linear_betas(200, 1e-3, 0.08)
 SCHEDULE = DiscreteSchedule(BETAS)
 DATA = normal([1.0, -2.0], [[1.3, 0.6], [0.6, 0.7]])
@@ -592,19 +594,16 @@ def change_of_variables() -> None:
     close(log_density(pushed, some @ turn.T + shift), through, 1e-9)
 
 
-def _equation(number: int, what: str, function: str, check) -> Equation:
-    place = function if function.startswith("cell ") else f"minildm.{function}"
-    return Equation(f"4.2.{number}", CHAPTER, what, place, check)
-
+_equation = partial(numbered, CHAPTER)
 
 EQUATIONS = [
-    _equation(1, "two Gaussians make one", "gaussian_case.Affine.push", two_gaussians),
+    _equation(1, "two Gaussians make one", f"{CASE}.Affine.push", two_gaussians),
     _equation(2, "the jump, by induction", "process.diffuse", jump),
     _equation(3, "between any two times", "process.diffuse_step", any_two_times),
-    _equation(4, "Bayes' rule for the step back", "gaussian_case.backward", bayes),
-    _equation(5, "under the article's assumption", "gaussian_case.backward", under_the_assumption),
+    _equation(4, "Bayes' rule for the step back", f"{CASE}.backward", bayes),
+    _equation(5, "under the article's assumption", f"{CASE}.backward", under_the_assumption),
     _equation(6, "the mean, for any data", "denoise.mixture_denoiser", mean_for_any_data),
-    _equation(7, "the variance law", "gaussian_case.denoising_cov", variance_law),
+    _equation(7, "the variance law", f"{CASE}.denoising_cov", variance_law),
     _equation(8, "Bayes' rule with z0 known", "process.posterior", bayes_with_z0),
     _equation(9, "the exponent, collected", "process.posterior", collected_powers),
     _equation(10, "the completed square", "process.posterior", square_completed),
@@ -616,15 +615,15 @@ EQUATIONS = [
     _equation(16, "the mean from eps", "samplers.ddpm", from_eps),
     _equation(17, "the mean from v", "predict.Parameterization.target", from_v),
     _equation(18, "the mean from the score", "samplers.ddpm", from_score),
-    _equation(19, "the evidence lower bound", "elbo.bound", jensen),
+    _equation(19, "the evidence lower bound", f"{ELBO}.bound", jensen),
     _equation(20, "a forward step, turned round", "process.posterior", turned_round),
-    _equation(21, "the three kinds of terms", "elbo.bound", three_terms),
-    _equation(22, "KL of two Gaussians", "elbo.kl_normals", kl),
-    _equation(23, "L_{t-1} as a weighted error", "elbo.epsilon_weight", weighted_error),
-    _equation(24, "the last step", "elbo.bound", last_step),
+    _equation(21, "the three kinds of terms", f"{ELBO}.bound", three_terms),
+    _equation(22, "KL of two Gaussians", f"{ELBO}.kl_normals", kl),
+    _equation(23, "L_{t-1} as a weighted error", f"{ELBO}.epsilon_weight", weighted_error),
+    _equation(24, "the last step", f"{ELBO}.bound", last_step),
     _equation(25, "the simple loss", "losses.diffusion_loss", simple_loss),
-    _equation(26, "what the bound loses", "elbo.gap", what_the_bound_loses),
-    _equation(27, "the bound of the whole model", "elbo.latent_bound", whole_model),
+    _equation(26, "what the bound loses", f"{ELBO}.gap", what_the_bound_loses),
+    _equation(27, "the bound of the whole model", f"{ELBO}.latent_bound", whole_model),
     _equation(28, "the DDIM family", "samplers.ddim", ddim_family),
     _equation(29, "its marginals", "samplers.ddim", marginals_agree),
     _equation(30, "the probability-flow ODE", "samplers.heun", ode),
@@ -632,5 +631,5 @@ EQUATIONS = [
     _equation(32, "guidance combines scores", "denoise.guided", guidance_of_scores),
     _equation(33, "the tilted distribution", "denoise.guided", tilted_target),
     _equation(34, "zero terminal SNR", "schedule.zero_terminal_snr", rescaled),
-    _equation(35, "densities through a decoder", "elbo.log_density", change_of_variables),
+    _equation(35, "densities through a decoder", f"{ELBO}.log_density", change_of_variables),
 ]

@@ -5,10 +5,10 @@ use a tilted Gaussian, so that a lost off-diagonal entry shows.
 """
 
 import warnings
+from functools import partial
 
 import torch
-from comparing import close
-from registry import Equation
+from registry import close, numbered
 
 from book.ch04_3_gaussian.gaussian_case import (
     LinearAutoencoder,
@@ -30,6 +30,7 @@ from minildm.samplers import ddim, ddpm, dpmpp_2m
 from minildm.schedule import CosineSchedule, DiscreteSchedule, linear_betas, ramp_betas
 
 CHAPTER = "04_3_gaussian_case"
+CASE = "book.ch04_3_gaussian.gaussian_case"
 DATA = normal([1.0, -2.0], [[1.3, 0.6], [0.6, 0.7]])
 RAMP = DiscreteSchedule(ramp_betas(100))
 I = torch.eye(2, dtype=torch.float64)  # noqa: E741
@@ -240,31 +241,25 @@ def decoded_moments() -> None:
     close(back.cov, empirical(z).cov)
 
 
-def _equation(number: int, what: str, function: str, check) -> Equation:
-    return Equation(f"4.3.{number}", CHAPTER, what, f"minildm.{function}", check)
-
+_equation = partial(numbered, CHAPTER)
 
 EQUATIONS = [
-    _equation(1, "the data", "gaussian_case.Normal.sample", data_moments),
+    _equation(1, "the data", f"{CASE}.Normal.sample", data_moments),
     _equation(2, "one Markov step", "process.diffuse_step", markov_step),
     _equation(3, "the jump", "process.diffuse", jump),
-    _equation(4, "the marginal of z_t", "gaussian_case.marginal", marginals),
-    _equation(5, "standard errors", "gaussian_case.standard_errors", errors_of_moments),
+    _equation(4, "the marginal of z_t", f"{CASE}.marginal", marginals),
+    _equation(5, "standard errors", f"{CASE}.standard_errors", errors_of_moments),
     _equation(6, "the ramp's log alpha_bar", "schedule.ramp_betas", ramp_dies_like_a_bell),
-    _equation(7, "Wasserstein-2 distance", "gaussian_case.wasserstein2", distance),
+    _equation(7, "Wasserstein-2 distance", f"{CASE}.wasserstein2", distance),
     _equation(8, "the article's update", "samplers.ddpm", article_update),
     _equation(9, "the denoiser", "denoise.gaussian_denoiser", best_guess),
-    _equation(10, "what z_t leaves open", "gaussian_case.denoising_cov", ignorance),
-    _equation(11, "the true reverse step", "gaussian_case.backward", true_reverse),
+    _equation(10, "what z_t leaves open", f"{CASE}.denoising_cov", ignorance),
+    _equation(11, "the true reverse step", f"{CASE}.backward", true_reverse),
     _equation(12, "the two parts of its variance", "process.posterior", two_parts),
-    _equation(13, "a sampler is an affine map", "gaussian_case.propagate", affine_map),
-    _equation(14, "the last jump", "gaussian_case.denoising_cov", last_jump),
-    _equation(15, "wrong start, stochastic", "gaussian_case.backward", wrong_start_stochastic),
+    _equation(13, "a sampler is an affine map", f"{CASE}.propagate", affine_map),
+    _equation(14, "the last jump", f"{CASE}.denoising_cov", last_jump),
+    _equation(15, "wrong start, stochastic", f"{CASE}.backward", wrong_start_stochastic),
     _equation(16, "wrong start, deterministic", "samplers.ddim", wrong_start_deterministic),
-    _equation(
-        17, "the linear autoencoder", "gaussian_case.LinearAutoencoder.encode", encode_decode
-    ),
-    _equation(
-        18, "decoded moments", "gaussian_case.LinearAutoencoder.decode_normal", decoded_moments
-    ),
+    _equation(17, "the linear autoencoder", f"{CASE}.LinearAutoencoder.encode", encode_decode),
+    _equation(18, "decoded moments", f"{CASE}.LinearAutoencoder.decode_normal", decoded_moments),
 ]

@@ -4,8 +4,7 @@ import math
 
 import torch
 import torch.nn.functional as F
-from comparing import close, points
-from registry import Equation
+from registry import Equation, close, points
 from torch import nn
 
 from book.ch05_2_unet.cost import flops

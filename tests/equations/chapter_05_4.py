@@ -1,8 +1,7 @@
 """The numbered equations of chapter 5.4, sampling, each checked against the package."""
 
 import torch
-from comparing import close, points
-from registry import Equation
+from registry import Equation, close, points
 
 from book.ch05_4_sampling.line_data import THREE, even_normal, exact_end
 from minildm.samplers import ddim, ddpm, dpmpp_2m, heun, sample

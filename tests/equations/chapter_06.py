@@ -3,8 +3,7 @@
 from itertools import pairwise
 
 import torch
-from comparing import close, points
-from registry import Equation
+from registry import Equation, close, points
 
 from book.ch06_applications import editing
 from minildm.autoencoder import Autoencoder, AutoencoderConfig

@@ -1,8 +1,7 @@
 """The numbered equations of chapter 7, tools, each checked against the package."""
 
 import torch
-from comparing import close, points
-from registry import Equation
+from registry import Equation, close, points
 
 from book.ch07_tools import rosetta
 from book.ch07_tools.beside_diffusers import heun_over_sigma

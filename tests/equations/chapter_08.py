@@ -3,8 +3,7 @@
 import math
 
 import torch
-from comparing import close, points
-from registry import Equation
+from registry import Equation, close, points
 from torch import nn
 
 from book.ch04_3_gaussian.gaussian_case import propagate, standard_normal

@@ -1,10 +1,12 @@
 """The article is covered item by item, and each term of the glossary is explained somewhere."""
 
 import pytest
-from article import ITEMS, SECTIONS, VERDICTS
-from errata import ERRATA
-from glossary import TERMS, place
+from pages import place
 from registry import nowhere
+
+from book.article.errata import ERRATA
+from book.article.glossary import TERMS
+from book.article.items import ITEMS, SECTIONS, VERDICTS
 
 # How much of the article there is to cover: its displayed formulas, the concepts of section 2, the
 # steps of 3.2, the points of 3.3, the fields of 3.4.

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
-from errata import ERRATA
 from pages import PAGES, readme
 from registry import nowhere
+
+from book.article.errata import ERRATA
 
 ROOT = Path(__file__).parents[2]
 

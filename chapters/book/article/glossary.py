@@ -1,19 +1,10 @@
 """The terms of the book, with the Chinese ones of the article, and where each is explained.
 
-``place`` finds the cell in the named chapter; ``test_article.py`` fails if there is none.
-``tools/pages.py`` makes docs/glossary.md of this list.
+``tools/pages.py`` makes docs/glossary.md of this list and finds the cell in the named chapter;
+``test_article.py`` fails if there is none.
 """
 
-import re
-import sys
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-
-import jupytext
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
-from book_rules import SOURCES
 
 
 @dataclass(frozen=True)
@@ -92,32 +83,3 @@ TERMS = [
     Term("variance", "方差", "The square of the standard deviation; β_t is one.", "04_3"),
     Term("weight average (EMA)", "", "The running average of the weights; what one samples with.", "05_3", "EMA"),
 ]  # fmt: skip
-
-
-@cache
-def _texts(chapter: str) -> list[tuple[str, str]]:
-    """(cell, text) of all text cells of the chapter whose file begins with ``chapter``."""
-    [path] = SOURCES.glob(f"{chapter}_[a-z]*.md")
-    cells = jupytext.read(path).cells
-    return [(c.metadata["name"], c.source) for c in cells if c.cell_type == "markdown"]
-
-
-def place(term: Term) -> str:
-    """The text cell that explains a term: the first one where it is emphasised or in a heading, else
-    the first one that contains it. Raises ValueError where none does.
-    """
-    word = rf"(?<!\w){re.escape(term.written or term.english)}"
-    marked = re.compile(
-        rf"^#.*{word}|\*[^*\n]{{0,30}}{word}[^*\n]{{0,30}}\*", re.IGNORECASE | re.MULTILINE
-    )
-    found = [
-        (name, text) for name, text in _texts(term.chapter) if re.search(word, text, re.IGNORECASE)
-    ]
-    # Objectives and prerequisites name a term; what comes after them explains it.
-    found = [
-        cell for cell in found if cell[0] not in ("title", "objectives", "references")
-    ] or found
-    found = [cell for cell in found if term.cell in ("", cell[0])]
-    if not found:
-        raise ValueError(f"chapter {term.chapter} {term.cell} does not contain {term.english!r}")
-    return next((name for name, text in found if marked.search(text)), found[0][0])

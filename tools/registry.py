@@ -1,10 +1,10 @@
-r"""The equation registry: each numbered equation of the book, its function in `minildm`, a check.
+r"""The equation registry: each numbered equation of the book, its function, a check.
 
-A chapter writes `\tag{4.3.4}` behind an equation. Its module here, `chapter_04_3.py`, lists the
-same number in `EQUATIONS`, with the function of `minildm` a reader should look at and a check: a
-function without arguments that fails if the equation, as printed, is not what that function does.
+A chapter writes `\tag{4.3.4}` behind an equation. `tests/equations/chapter_04_3.py` lists the same
+number in `EQUATIONS`, with the function that a reader should look at and a check: a function
+without arguments that fails if the equation, as printed, is not what that function does.
 `test_equations.py` keeps the two lists equal and runs every check. To number an equation in a new
-chapter NN_M, add `chapter_NN_M.py` beside this file.
+chapter NN_M, add `chapter_NN_M.py` beside it.
 """
 
 import importlib
@@ -16,8 +16,12 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-HERE = Path(__file__).parent
-SOURCES = HERE.parents[1] / "chapters" / "source"
+import torch
+from torch import Tensor
+
+ROOT = Path(__file__).resolve().parents[1]
+CHECKS = ROOT / "tests" / "equations"
+SOURCES = ROOT / "chapters" / "source"
 TAG = re.compile(r"\\tag\{([^}]*)\}")
 CELL = re.compile(r"^:name: (\S+)$", re.MULTILINE)
 
@@ -33,8 +37,15 @@ class Equation:
     check: Callable[[], None]  # fails if the equation and the function disagree
 
 
+def numbered(chapter: str, number: int, what: str, function: str, check) -> Equation:
+    """Equation ``number`` of a chapter; a ``function`` of minildm may be named without it."""
+    prefix = ".".join(str(int(part)) for part in chapter.split("_") if part.isdigit())
+    place = function if function.startswith(("cell ", "book.")) else f"minildm.{function}"
+    return Equation(f"{prefix}.{number}", chapter, what, place, check)
+
+
 @cache
-def registered(folder: Path = HERE) -> list[Equation]:
+def registered(folder: Path = CHECKS) -> list[Equation]:
     """All equations of all `chapter_*.py` in the folder, in the order of the book."""
     found = []
     for path in sorted(folder.glob("chapter_*.py")):
@@ -85,9 +96,24 @@ def nowhere(shown: Iterable[tuple[str, str]], checks: Iterable[str]) -> list[str
     for check in checks:
         file, _, function = check.partition("::")
         if function:
-            text = (HERE.parents[1] / file).read_text(encoding="utf-8")
+            text = (ROOT / file).read_text(encoding="utf-8")
             if not re.search(rf"^def {function}\(", text, re.MULTILINE):
                 gone.append(f"no test {check}")
         elif check not in numbers:
             gone.append(f"equation ({check}) is not registered")
     return gone
+
+
+# --- what the checks of all chapters share --------------------------------------------------------
+
+
+def close(a, b, tolerance: float = 1e-10) -> None:
+    """Fail, showing both, unless all numbers agree within an absolute tolerance."""
+    a, b = (torch.as_tensor(x, dtype=torch.float64) for x in (a, b))
+    assert (a - b).abs().max() <= tolerance, (a, b)
+
+
+def points(*shape: int, seed: int = 0) -> Tensor:
+    """Standard normal numbers, float64, the same for the same seed."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, dtype=torch.float64, generator=generator)

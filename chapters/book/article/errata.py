@@ -1,7 +1,7 @@
 """What the article gets wrong, or leaves open: where the book shows it, and what keeps it shown.
 
 An erratum names cells (chapter prefix, cell) that show it by running something, and checks: numbers
-of registered equations, or tests as "file::function". ``test_errata.py`` fails if one of them is
+of registered equations, or tests as "file::function". ``tests/equations/test_errata.py`` fails if one of them is
 gone. ``tools/pages.py`` makes docs/errata.md of this list.
 """
 
