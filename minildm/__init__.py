@@ -2,8 +2,8 @@
 
     interfaces                                      what a schedule, a denoiser, a step is
     schedule  process  predict  denoise  samplers   the core: noise, and the way back to data
-    losses  noise  layers  autoencoder  unet        networks, and what they learn from
-    words  text                                     captions, and a UNet that reads them
+    losses  noise  autoencoder                      pictures become latents; what is learned
+    layers  condition  unet  words  text            the denoising network, told labels or texts
     train  latent  recipes  data  metrics           training, the model, measuring it
     engine/                                         the loop: read it to resume, or for a GPU
     files/  checks/                                 models and pictures on disk; error messages
@@ -31,8 +31,8 @@ _MODULES = {  # the same as in __init__.pyi, which type checkers and editors rea
     "noise": "Batch batch_indices keyed_normal keyed_uniform seeded",
     "autoencoder": "Autoencoder AutoencoderConfig Folding FoldingConfig",
     "unet": "UNet UNetConfig",
-    "text": "TextEncoder TextEncoderConfig TextUNet TextUNetConfig tokenize",
-    "words": "vocabulary_of",
+    "text": "TextEncoder TextEncoderConfig TextUNet TextUNetConfig",
+    "words": "Language tokenize vocabulary_of",
     "train": "AutoencoderTraining DenoiserTraining Trained encode_all train_autoencoder "
     "train_both train_denoiser",
     "engine.settings": "FitConfig",

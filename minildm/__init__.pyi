@@ -75,7 +75,6 @@ from minildm.text import TextEncoder as TextEncoder
 from minildm.text import TextEncoderConfig as TextEncoderConfig
 from minildm.text import TextUNet as TextUNet
 from minildm.text import TextUNetConfig as TextUNetConfig
-from minildm.text import tokenize as tokenize
 from minildm.train import AutoencoderTraining as AutoencoderTraining
 from minildm.train import DenoiserTraining as DenoiserTraining
 from minildm.train import Trained as Trained
@@ -85,6 +84,8 @@ from minildm.train import train_both as train_both
 from minildm.train import train_denoiser as train_denoiser
 from minildm.unet import UNet as UNet
 from minildm.unet import UNetConfig as UNetConfig
+from minildm.words import Language as Language
+from minildm.words import tokenize as tokenize
 from minildm.words import vocabulary_of as vocabulary_of
 
 __version__: str

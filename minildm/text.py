@@ -1,6 +1,5 @@
 """Text conditioning: words become numbers, numbers vectors, and the vectors steer a UNet.
 
-    tokenize       texts -> token numbers (n, length)
     TextEncoder    token numbers -> one vector per word that knows its neighbours (a transformer)
     TextUNet       a UNet that reads those vectors by cross-attention, or gets them concatenated
 
@@ -9,85 +8,38 @@ dropping captions. Vaswani et al. 2017 (arXiv 1706.03762), with the norms first;
 (arXiv 2112.10752), section 3.3; Ho and Salimans 2022 (arXiv 2207.12598) for the null token.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minildm.checks import inputs
+from minildm.condition import Condition
 from minildm.layers import MOST_BLOCKS, WIDEST, check_latents, masked_mean
 from minildm.unet import UNet, UNetConfig
-from minildm.words import checked_words, listed, unknown_words, vocabulary_of, words_of
-
-PAD, NULL = 0, 1  # token numbers: nothing more to read; no text at all. Words begin at 2
-# Rules that prompts obey beyond their words, by the name that a config has for them: a function
-# that raises ValueError for other texts. shapes/captions.py has one.
-GRAMMARS: dict[str, Callable[[str], Any]] = {}
+from minildm.words import GRAMMARS, NULL, PAD, Language, listed, tokenize
 
 
 @dataclass(frozen=True)
-class TextEncoderConfig:
-    """What a `TextEncoder` reads, and its sizes: ``TextEncoderConfig.of(captions)`` for your own.
+class TextEncoderConfig(Language):
+    """What a `TextEncoder` reads, and its sizes: length of its vectors, layers, attention heads.
 
-    words    its vocabulary, in lower case; the place of a word gives its token number
-    length   words of the longest text
-    dim, layers, heads  length of its vectors, layers, attention heads
-    grammar  a name of ``GRAMMARS``: what prompts must be beyond known words; "": nothing
-
+    ``TextEncoderConfig.of(captions)`` is for the words of your own captions.
     Raises ValueError where the heads do not divide dim, and for values that make no sense.
     """
 
-    words: tuple[str, ...]
-    length: int = 16
     dim: int = 128
     layers: int = 2
     heads: int = 4
-    grammar: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "words", checked_words(self.words))
-        inputs.whole_fields(self, 1, WIDEST, "length", "dim", "heads")
+        super().__post_init__()
+        inputs.whole_fields(self, 1, WIDEST, "dim", "heads")
         inputs.whole_fields(self, 1, MOST_BLOCKS, "layers")
         if self.dim % self.heads:
             raise ValueError(f"heads must divide dim = {self.dim}; got {self.heads}")
-        if not (isinstance(self.grammar, str) and self.grammar in ("", *GRAMMARS)):
-            known = ", ".join(map(repr, ("", *GRAMMARS)))
-            raise ValueError(f"grammar must be one of {known}; got {self.grammar!r}")
-
-    @classmethod
-    def of(cls, texts: Sequence[str], **sizes: int) -> "TextEncoderConfig":
-        """For the words of these texts, and for texts as long as the longest of them."""
-        length = max((len(words_of(text)) for text in listed(texts)), default=0)
-        return cls(vocabulary_of(texts), **{"length": length, **sizes})
-
-    @property
-    def vocabulary(self) -> int:
-        """How many token numbers there are: the words', PAD and NULL."""
-        return len(self.words) + 2
-
-
-def tokenize(texts: str | Sequence[str], config: TextEncoderConfig) -> Tensor:
-    """Texts as token numbers: int64 (n, config.length), filled up with PAD; "" is NULL: no text.
-
-    Raises ValueError for unknown words, for texts that are too long, and for what is no text.
-    """
-    rows, number = [], {word: i for i, word in enumerate(config.words, NULL + 1)}
-    for text in listed(texts):
-        words = words_of(text)
-        unknown = [word for word in words if word not in number]
-        if unknown:
-            raise unknown_words(unknown, text, config.words)
-        if not words and text.strip():
-            raise ValueError(f'{text!r} has no words; "" is no text')
-        if len(words) > config.length:
-            most = config.length
-            raise ValueError(f"{text!r} has {len(words)} words; at most {most} can be read")
-        numbers = [number[word] for word in words] or [NULL]
-        rows.append(numbers + [PAD] * (config.length - len(numbers)))
-    return torch.tensor(rows, dtype=torch.int64).reshape(-1, config.length)  # (n, length)
 
 
 class TextBlock(nn.Module):
@@ -151,22 +103,27 @@ class TextUNetConfig:
 
     def __post_init__(self) -> None:
         for name, kind in (("text", TextEncoderConfig), ("unet", UNetConfig)):
-            if isinstance(getattr(self, name), dict):  # as it comes from JSON
-                object.__setattr__(self, name, _from_json(name, kind, getattr(self, name)))
-            if not isinstance(getattr(self, name), kind):
-                got = type(getattr(self, name)).__name__
-                raise ValueError(f"{name} must be a {kind.__name__}; got {got}")
+            value = getattr(self, name)
+            if isinstance(value, dict):  # as it comes from JSON
+                try:
+                    value = kind(**value)
+                except TypeError as error:  # a field that there is not
+                    raise ValueError(f"{name}: {error}") from None
+                object.__setattr__(self, name, value)
+            if not isinstance(value, kind):
+                raise ValueError(f"{name} must be a {kind.__name__}; got {type(value).__name__}")
         inputs.flag_fields(self, "pool")
         if self.conditioning not in ("cross", "concat"):
             raise ValueError(f"conditioning must be cross or concat; got {self.conditioning!r}")
-        plain = {"classes": 0, "context_dim": 0, "pool": False, "concat_channels": 0}
+        said = {"classes": 0, "context_dim": 0, "pool": False, "concat_channels": 0}
         if self.conditioning == "concat":
-            del plain["concat_channels"]
-        for name, value in plain.items():
-            if getattr(self.unet, name) != value:
+            del said["concat_channels"]
+        for name, nothing in said.items():
+            value = getattr(self.unet, name)
+            if value != nothing:
                 raise ValueError(
-                    f"unet.{name} must be {value}; got {getattr(self.unet, name)}: it follows from "
-                    "the text's settings"
+                    f"unet.{name} must be {nothing}; got {value}: it follows from the text's "
+                    "settings"
                 )
 
     @property
@@ -180,6 +137,11 @@ class TextUNetConfig:
     def channels(self) -> int:
         """Channels c of the latents."""
         return self.unet.channels
+
+    @property
+    def condition(self) -> Condition:
+        """What the network is told: texts."""
+        return Condition("texts", self.text.dim)
 
 
 class TextUNet(nn.Module):
@@ -207,31 +169,13 @@ class TextUNet(nn.Module):
         Raises ValueError for a condition of the wrong kind, shape or range.
         """
         z_t, t = check_latents(z_t, t, self.config.channels, self.text.positions, drop)
-        if condition is None:
-            condition = self.null(torch.empty(len(z_t), 1, dtype=torch.int64, device=z_t.device))
-        condition = inputs.tensor("condition", condition, z_t).to(z_t.device)
-        self._check_condition(condition, len(z_t))
-        if drop is not None:
-            drop = drop.to(z_t.device).reshape(-1, *[1] * (condition.dim() - 1))  # (B, 1, ..)
-            condition = torch.where(drop, self.null(condition), condition)
+        condition = self.config.condition.told(z_t, condition, drop, self.null)
         words = condition if condition.is_floating_point() else self.encode(condition)
         mask = words.any(dim=2)  # (B, L): PAD is exactly zero
         if self.to_map is None:
             return self.unet(z_t, t, words, mask=mask)
         concat = self.to_map(masked_mean(words, mask))[:, :, None, None]  # (B, channels, 1, 1)
         return self.unet(z_t, t, concat.expand(-1, -1, *z_t.shape[2:]))
-
-    def _check_condition(self, condition: Tensor, B: int) -> None:
-        """Token numbers (B, L), or vectors (B, L, dim); ``encode`` looks at the tokens."""
-        dim, shape = self.config.text.dim, tuple(condition.shape)
-        wanted = 3 if condition.is_floating_point() else 2
-        if len(shape) == wanted and shape[0] != B:
-            raise ValueError(f"condition has {shape[0]} texts for {B} latents")
-        if len(shape) != wanted or 0 in shape or (wanted == 3 and shape[2] != dim):
-            raise ValueError(
-                f"condition must be token numbers (B, L) or vectors (B, L, {dim}); got "
-                f"{condition.dtype} {shape}"
-            )
 
     def encode(self, tokens: Tensor) -> Tensor:
         """Token numbers (B, L) -> the condition (B, L, dim) that ``forward`` takes as well."""
@@ -266,13 +210,6 @@ class TextUNet(nn.Module):
             if prompt and check:
                 check(prompt)
         return tokenize(prompts, self.config.text)
-
-
-def _from_json(name: str, kind: type, sizes: dict):
-    try:
-        return kind(**sizes)
-    except TypeError as error:  # a field that there is not
-        raise ValueError(f"{name}: {error}") from None
 
 
 def build_network(config: UNetConfig | TextUNetConfig) -> UNet | TextUNet:

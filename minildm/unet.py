@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minildm.checks import inputs
+from minildm.condition import Condition
 from minildm.layers import (
     GROUPS,
     MOST_BLOCKS,
@@ -26,6 +27,8 @@ from minildm.layers import (
     time_embedding,
     zero_,
 )
+
+KINDS = {"classes": "labels", "context_dim": "vectors", "concat_channels": "maps"}
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class UNetConfig:
         inputs.real_fields(self, 0, 1e9, "time_scale", open=True)
         inputs.flag_fields(self, "pool")
         self._check_levels()
-        kinds = [k for k in ("classes", "context_dim", "concat_channels") if getattr(self, k)]
+        kinds = [field for field in KINDS if getattr(self, field)]
         if len(kinds) > 1:
             raise ValueError(f"switch on one kind of condition, not {' and '.join(kinds)}")
         if self.pool and not self.context_dim:
@@ -90,6 +93,12 @@ class UNetConfig:
         attention = inputs.whole_tuple("attention", self.attention, 0, len(multipliers) - 1)
         object.__setattr__(self, "multipliers", multipliers)
         object.__setattr__(self, "attention", attention)
+
+    @property
+    def condition(self) -> Condition:
+        """The kind of condition that is switched on."""
+        sizes = {kind: getattr(self, field) for field, kind in KINDS.items()}
+        return next((Condition(kind, size) for kind, size in sizes.items() if size), Condition())
 
     @property
     def embedding_dim(self) -> int:
@@ -202,21 +211,20 @@ class UNet(nn.Module):
         Raises ValueError for a condition of the wrong kind, shape or range.
         """
         z_t, t = check_latents(z_t, t, self.config.channels, self.enter.weight, drop)
-        condition = self._with_null(z_t, condition, drop)
-        _check_mask(mask, condition, self.config.context_dim)
+        kind, _ = self.config.condition
+        condition = self.config.condition.told(z_t, condition, drop, self.null)
+        context = condition if kind == "vectors" else None  # (B, L, context_dim)
+        if mask is not None:
+            _check_mask(mask, context)
         embedding = time_embedding(t.to(z_t.device), self.config.width, self.config.time_scale)
         embedding = self.embed_time(embedding.to(z_t.dtype))  # (B, width) -> (B, embedding_dim)
-        x, context = z_t, None
-        if self.config.classes:
+        if kind == "labels":
             embedding = embedding + self.embed_label(condition)
-        elif self.config.context_dim:
-            context = condition  # (B, L, context_dim)
-            if self.embed_pooled is not None:
-                embedding = embedding + self.embed_pooled(masked_mean(context, mask))
-        elif self.config.concat_channels:
-            x = torch.cat([z_t, condition], dim=1)  # (B, c + concat_channels, h, w)
+        if self.embed_pooled is not None:
+            embedding = embedding + self.embed_pooled(masked_mean(context, mask))
         embedding = F.silu(embedding)
-
+        # (B, c + concat_channels, h, w)
+        x = torch.cat([z_t, condition], dim=1) if kind == "maps" else z_t
         h = self.enter(x)
         kept = [h]
         for layer in self.down:
@@ -231,73 +239,16 @@ class UNet(nn.Module):
 
     def null(self, condition: Tensor) -> Tensor:
         """The null condition, shaped like ``condition``: what "no condition" means to this net."""
-        if self.config.classes:
-            return torch.full_like(condition, self.config.classes)
-        if self.config.context_dim:  # L equal vectors are, to attention, the same as one
-            return self.null_context.to(condition).expand_as(condition)
-        return torch.zeros_like(condition)
-
-    def _with_null(self, z_t: Tensor, condition: Tensor | None, drop: Tensor | None):
-        cfg, B = self.config, len(z_t)
-        if not (cfg.classes or cfg.context_dim or cfg.concat_channels):
-            if condition is not None:
-                raise ValueError(
-                    "this network has no condition; set classes, context_dim or concat_channels "
-                    "in UNetConfig"
-                )
-            return None
-        if condition is None:
-            return self.null(self._blank(z_t))
-        condition = _checked_condition(cfg, inputs.tensor("condition", condition, z_t), z_t)
-        if drop is None:
-            return condition
-        drop = drop.to(z_t.device).reshape(B, *[1] * (condition.dim() - 1))  # (B, 1, .., 1)
-        return torch.where(drop, self.null(condition), condition)
-
-    def _blank(self, z_t: Tensor) -> Tensor:
-        cfg, B = self.config, len(z_t)
-        if cfg.classes:
-            return torch.zeros(B, dtype=torch.int64, device=z_t.device)
-        shape = (
-            (B, 1, cfg.context_dim) if cfg.context_dim else (B, cfg.concat_channels, *z_t.shape[2:])
-        )
-        return z_t.new_zeros(shape)
+        if self.null_context is None:
+            return self.config.condition.null(condition)
+        # L equal vectors are, to attention, the same as one
+        return self.null_context.to(condition).expand_as(condition)
 
 
-def _check_mask(mask: Tensor | None, context: Tensor | None, context_dim: int) -> None:
-    if mask is None:
-        return
-    if not context_dim:
+def _check_mask(mask: Tensor, context: Tensor | None) -> None:
+    if context is None:
         raise ValueError("mask is for a sequence of vectors; this network has no context_dim")
     if mask.dtype != torch.bool or mask.shape != context.shape[:2]:
         raise ValueError(
             f"mask must be bool {tuple(context.shape[:2])}; got {mask.dtype} {tuple(mask.shape)}"
         )
-
-
-def _checked_condition(cfg: UNetConfig, condition: Tensor, z_t: Tensor) -> Tensor:
-    """The condition on z_t's device; ValueError unless it is what ``cfg`` says, for z_t's batch."""
-    B, shape = len(z_t), tuple(condition.shape)
-    numbers = condition.is_floating_point() or condition.is_complex()
-    if cfg.classes:
-        if numbers or condition.dtype == torch.bool or shape != (B,):
-            raise ValueError(
-                f"condition must be int64 labels ({B},); got {condition.dtype} {shape}"
-            )
-        condition = condition.long()
-        if condition.min() < 0 or condition.max() > cfg.classes:
-            raise ValueError(
-                f"labels must be in 0..{cfg.classes - 1} (or {cfg.classes}: null); got "
-                f"{int(condition.min())}..{int(condition.max())}"
-            )
-    elif cfg.context_dim:
-        if condition.dim() != 3 or (shape[0], shape[2]) != (B, cfg.context_dim):
-            raise ValueError(f"condition must be ({B}, L, {cfg.context_dim}); got {shape}")
-    elif shape != (B, cfg.concat_channels, *z_t.shape[2:]):
-        wanted = (B, cfg.concat_channels, *z_t.shape[2:])
-        raise ValueError(f"condition must be {wanted}; got {shape}")
-    if not cfg.classes:
-        if not numbers:
-            raise ValueError(f"condition must be real numbers; got {condition.dtype}")
-        condition = condition.to(z_t.dtype)
-    return condition.to(z_t.device)

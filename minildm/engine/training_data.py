@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from minildm.checks import inputs
-from minildm.text import PAD, TextUNetConfig
+from minildm.text import TextUNetConfig
+from minildm.words import PAD
 
 SPREAD = 64  # samples of lazy data
 SKETCH = 4  # numbers that two computers compute alike, up to rounding

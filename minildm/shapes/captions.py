@@ -33,8 +33,8 @@ from minildm.shapes.scenes import (
     listed,
     to_rows,
 )
-from minildm.text import GRAMMARS, PAD, TextEncoderConfig
-from minildm.words import unknown_words
+from minildm.text import TextEncoderConfig
+from minildm.words import GRAMMARS, PAD, unknown_words
 
 MIRRORED = {"left of": "right of", "above": "below"}  # the same relation, read from the other side
 OPTIONAL = ("size 1", "fill 1", "size 2", "fill 2", "background")  # what a caption may leave out

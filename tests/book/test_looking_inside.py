@@ -17,8 +17,9 @@ from book.ch05_2_unet.inside import (
 )
 from minildm.layers import Attention, ResidualBlock
 from minildm.shapes.captions import text_config
-from minildm.text import TextUNet, TextUNetConfig, tokenize
+from minildm.text import TextUNet, TextUNetConfig
 from minildm.unet import UNet, UNetConfig
+from minildm.words import tokenize
 
 CAPTIONS = text_config(dim=16, layers=1)
 TEXT = "a small striped red circle above a large solid blue star on grey"

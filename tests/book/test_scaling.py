@@ -15,8 +15,9 @@ from book.ch08_outlook.scaling import (
     training_flops,
 )
 from minildm.recipes import DIGITS_DENOISER
-from minildm.text import NULL, build_network
+from minildm.text import build_network
 from minildm.unet import UNet
+from minildm.words import NULL
 
 
 def test_operations_of_a_real_backward_pass_are_about_twice_the_forward_ones():

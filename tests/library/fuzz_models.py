@@ -25,9 +25,10 @@ from minildm.schedule import DiscreteSchedule, cosine_betas
 from minildm.shapes import judge
 from minildm.shapes import scenes as shapes
 from minildm.shapes.captions import text_config
-from minildm.text import TextEncoderConfig, TextUNet, TextUNetConfig, tokenize
+from minildm.text import TextEncoderConfig, TextUNet, TextUNetConfig
 from minildm.train import AutoencoderTraining, DenoiserTraining
 from minildm.unet import UNet, UNetConfig
+from minildm.words import tokenize
 
 D = DiscreteSchedule(cosine_betas(20))
 SMALL = UNetConfig(channels=2, width=8, multipliers=(1,), heads=2, classes=3)

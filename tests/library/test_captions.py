@@ -21,7 +21,7 @@ from minildm.shapes.captions import (
     wording,
 )
 from minildm.shapes.scenes import ATTRIBUTES, Scene, Thing, every_row, to_rows, to_scenes
-from minildm.text import PAD
+from minildm.words import PAD
 
 SCENE = Scene(
     "grey", "above",

@@ -24,7 +24,7 @@ from minildm.schedule import (
     scaled_linear_betas,
 )
 from minildm.shapes.captions import LENGTH, VOCABULARY, text_config
-from minildm.text import TextUNetConfig, tokenize
+from minildm.text import TextUNetConfig
 from minildm.train import (
     AutoencoderTraining,
     DenoiserTraining,
@@ -35,6 +35,7 @@ from minildm.train import (
     train_denoiser,
 )
 from minildm.unet import UNetConfig
+from minildm.words import tokenize
 
 SCHEDULE = DiscreteSchedule(cosine_betas(100))
 FIT = FitConfig(steps=1, batch=4, device="cpu")

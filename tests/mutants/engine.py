@@ -304,8 +304,8 @@ MUTANTS = [
         'return self.mean + self.var.sqrt() * eps', 'return self.mean + self.var.sqrt() * eps.new_zeros(eps.shape, device="cpu")', (GPU,),
     ),
     Mutant(
-        0, 'the null label is made on the CPU', 'minildm/unet.py',
-        'torch.zeros(B, dtype=torch.int64, device=z_t.device)', 'torch.zeros(B, dtype=torch.int64)', (GPU,),
+        0, 'the null label is made on the CPU', 'minildm/condition.py',
+        'torch.zeros(shape, dtype=dtype, device=z_t.device)', 'torch.zeros(shape, dtype=dtype)', (GPU,),
     ),
     Mutant(
         0, "an output with NaN ends a training without its step", "minildm/engine/fit.py",

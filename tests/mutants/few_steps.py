@@ -42,11 +42,6 @@ MUTANTS = [
         'return F.silu(embedding + 0 * self.embed_label(condition))', (DIT,),
     ),
     Mutant(
-        0, 'the kept labels are dropped, the dropped ones kept', 'chapters/book/ch08_outlook/dit.py',
-        'torch.where(drop.to(z_t.device), self.null(condition), condition)',
-        'torch.where(drop.to(z_t.device), condition, self.null(condition))', (DIT,),
-    ),
-    Mutant(
         0, 'the transformer is smaller than the UNet', 'chapters/book/ablations/dit_lab.py',
         'width=72, depth=6',
         'width=64, depth=6', (DIT,),

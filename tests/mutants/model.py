@@ -103,9 +103,9 @@ MUTANTS = [
         'batch.uniform(DROP) < 0', (TRAIN, AUTOENCODER,),
     ),
     Mutant(
-        27, 'drop swapped', 'minildm/unet.py',
-        'torch.where(drop, self.null(condition), condition)',
-        'torch.where(drop, condition, self.null(condition))', (UNET, TRAIN, LATENT,),
+        27, 'drop swapped', 'minildm/condition.py',
+        'torch.where(drop, null(condition), condition)',
+        'torch.where(drop, condition, null(condition))', (UNET, TRAIN, LATENT,),
     ),
     Mutant(
         30, 'time embedding ignores t', 'minildm/layers.py',
@@ -183,9 +183,9 @@ MUTANTS = [
         'if True\n            else', (LATENT,),
     ),
     Mutant(
-        27, 'null cond as label 0', 'minildm/unet.py',
-        'return torch.full_like(condition, self.config.classes)',
-        'return torch.zeros_like(condition)', (UNET, TRAIN, LATENT,),
+        27, 'null cond as label 0', 'minildm/condition.py',
+        'torch.full_like(condition, self.size if self.kind == "labels" else 0)',
+        'torch.zeros_like(condition)', (UNET, TRAIN, LATENT,),
     ),
     Mutant(
         0, 'strength reversed', 'minildm/latent.py',

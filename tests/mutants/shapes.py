@@ -137,9 +137,9 @@ MUTANTS = [
         'mask = words.any(dim=2) | True', (TEXT,),
     ),
     Mutant(
-        27, 'dropped texts keep their words', 'minildm/text.py',
-        'condition = torch.where(drop, self.null(condition), condition)',
-        'condition = torch.where(drop, condition, condition)', (TEXT,),
+        27, 'dropped texts keep their words', 'minildm/condition.py',
+        'torch.where(drop, null(condition), condition)',
+        'torch.where(drop, condition, condition)', (TEXT,),
     ),
     Mutant(
         27, 'the null text is all padding but its own word', 'minildm/text.py',
@@ -152,9 +152,9 @@ MUTANTS = [
         '                pass\n', (TEXT, TO_IMAGE),
     ),
     Mutant(
-        0, 'the first word is no text', 'minildm/text.py',
-        'enumerate(config.words, NULL + 1)',
-        'enumerate(config.words, NULL)', (TEXT,),
+        0, 'the first word is no text', 'minildm/words.py',
+        'enumerate(language.words, NULL + 1)',
+        'enumerate(language.words, NULL)', (TEXT,),
     ),
     Mutant(
         0, 'an old file has words and no grammar', 'minildm/files/model.py',

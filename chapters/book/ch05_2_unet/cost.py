@@ -13,7 +13,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from minildm.latent import LatentDiffusion
-from minildm.text import NULL, TextUNet
+from minildm.text import TextUNet
+from minildm.words import NULL
 
 
 class Cost(NamedTuple):

@@ -25,8 +25,9 @@ from minildm.layers import masked_mean
 from minildm.noise import Batch
 from minildm.shapes.captions import text_config, wording
 from minildm.shapes.scenes import Pictures
-from minildm.text import PAD, TextEncoder, TextEncoderConfig, TextUNetConfig
+from minildm.text import TextEncoder, TextEncoderConfig, TextUNetConfig
 from minildm.train import Trained
+from minildm.words import PAD
 
 SWAPS = ("colour", "shape", "places")
 

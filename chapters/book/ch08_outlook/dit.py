@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minildm.checks import inputs
+from minildm.condition import Condition
 from minildm.layers import MOST_BLOCKS, WIDEST, check_latents, time_embedding, zero_
 
 
@@ -50,6 +51,11 @@ class DiTConfig:
                 f"width must be a multiple of 4 (sine and cosine of row and column) and of heads = "
                 f"{self.heads}; got {self.width}"
             )
+
+    @property
+    def condition(self) -> Condition:
+        """The kind of condition that is switched on."""
+        return Condition("labels", self.classes) if self.classes else Condition()
 
 
 def patchify(z: Tensor, patch: int) -> Tensor:
@@ -180,32 +186,11 @@ class DiT(nn.Module):
         cfg = self.config
         embedding = time_embedding(t.to(z_t.device), cfg.width, cfg.time_scale)
         embedding = self.embed_time(embedding.to(self.enter.weight.dtype))
-        if not cfg.classes:
-            if condition is not None:
-                raise ValueError("this network has no condition; set classes in DiTConfig")
-            return F.silu(embedding)
+        condition = cfg.condition.told(z_t, condition, drop, self.null)
         if condition is None:
-            condition = torch.full((len(z_t),), cfg.classes)
-        condition = inputs.tensor("condition", condition, z_t).to(z_t.device)
-        condition = _checked_labels(condition, len(z_t), cfg.classes)
-        if drop is not None:
-            condition = torch.where(drop.to(z_t.device), self.null(condition), condition)
+            return F.silu(embedding)
         return F.silu(embedding + self.embed_label(condition))
 
     def null(self, condition: Tensor) -> Tensor:
         """The null condition, shaped like ``condition``: what "no condition" means to this net."""
-        return torch.full_like(condition, self.config.classes)
-
-
-def _checked_labels(condition: Tensor, B: int, classes: int) -> Tensor:
-    whole = not (condition.is_floating_point() or condition.is_complex())
-    if not whole or condition.dtype == torch.bool or condition.shape != (B,):
-        shape = tuple(condition.shape)
-        raise ValueError(f"condition must be int64 labels ({B},); got {condition.dtype} {shape}")
-    condition = condition.long()
-    if condition.min() < 0 or condition.max() > classes:
-        raise ValueError(
-            f"labels must be in 0..{classes - 1} (or {classes}: null); got "
-            f"{int(condition.min())}..{int(condition.max())}"
-        )
-    return condition
+        return self.config.condition.null(condition)
