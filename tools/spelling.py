@@ -18,7 +18,7 @@ from jupytext import read
 from spellchecker import SpellChecker
 
 LISTED = BOOK / "tests" / "words.txt"
-PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "data/README.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "data/README.md", "docs/architecture.md")
 NOT_PROSE = re.compile(
     r"```.*?```|``[^`]*``|`[^`\n]*`|\$\$.*?\$\$|\$[^$\n]*\$|\]\([^)\n]*\)|https?://\S+|<[^>\n]+>"
     r"|\[@[^\]]*\]|\b\S*[_\d/=.\\(){}]\S+|-{2}\w+",

@@ -15,6 +15,7 @@ from build_book import execute
 from lab import SETTINGS, first_page, lab_command, write_settings
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from spelling import PAGES
 
 BOOK = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((BOOK / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -137,7 +138,7 @@ def test_only_root_is_allowed_as_root(monkeypatch, user, allowed):
 
 
 def test_links_in_the_documents_lead_somewhere():
-    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "data/README.md"):
+    for name in PAGES:
         for alt, target in re.findall(r"(!?\[[^\]]*\])\(([^)\s]+)\)", read(name)):
             if not target.startswith("http"):
                 assert ((BOOK / name).parent / target.split("#")[0]).exists(), f"{name}: {target}"
