@@ -1,1 +1,27 @@
-"""What only the book uses, beside the chapter that explains it. Never installed."""
+"""What only the book uses, beside the chapter that explains it. Never installed.
+
+Every chapter takes from here what all of them use: ``from book import check, hint, show``.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "show": "display",
+    "check": "exercises",
+    "hint": "exercises",
+    "reveal": "exercises",
+    "read_results": "results",
+}
+__all__ = ["check", "hint", "read_results", "reveal", "show"]
+
+
+def __getattr__(name: str) -> Any:
+    """A name of ``__all__``, from where it lives: no module is imported before it is asked for."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -12,11 +12,17 @@ The build of the book drops the HTML copy, so that a stored notebook holds each 
 import base64
 import html
 import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from IPython.display import display
+import numpy as np
+from IPython.display import HTML, display
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from PIL import Image
+
+if TYPE_CHECKING:
+    from torch import Tensor  # not loaded to show a figure
 
 MIN_ALT = 20  # characters: less than this names a picture ("loss curve"), it does not describe it
 
@@ -59,3 +65,58 @@ def show(fig: Figure, alt: str, *, dpi: float = 100) -> None:
         "text/plain": text,
     }
     display(bundle, raw=True, metadata={"image/png": {"alt": text}, "alt": text})
+
+
+# --- images ---------------------------------------------------------------------------------------
+
+
+def moving(
+    frames: "Sequence[Tensor]", columns: int, seconds: float = 0.25, colours: int = 64
+) -> bytes:
+    """Frames, each a batch of images (n, C, H, W) in [-1, 1], as an animated GIF: its bytes.
+
+    It plays three times and rests on the last frame, so that nothing moves for ever. All frames
+    share one palette of ``colours``. Raises ValueError without frames.
+    """
+    if not frames:
+        raise ValueError("frames must hold at least one batch of images; got none")
+    blocks = [pixels(x, columns) for x in frames]  # (h, w, 3)
+    palette = Image.fromarray(np.concatenate(blocks)).quantize(colours)
+    pictures = [Image.fromarray(block) for block in blocks]
+    first, *rest = [p.quantize(palette=palette, dither=Image.Dither.NONE) for p in pictures]
+    out = io.BytesIO()
+    wait = [round(1000 * seconds)] * len(rest) + [1500]
+    first.save(out, "GIF", save_all=True, append_images=rest, duration=wait, loop=2, optimize=True)
+    return out.getvalue()
+
+
+def show_moving(gif: bytes, alt: str, width: int) -> HTML:
+    """An animated GIF with the sentence that replaces it, ``width`` pixels wide on the page.
+
+    Raises ValueError where the sentence is missing or shorter than 20 characters.
+    """
+    text = " ".join(alt.split())
+    if len(text) < MIN_ALT:
+        raise ValueError(f"alt must say in at least {MIN_ALT} characters what moves; got {alt!r}")
+    data = base64.b64encode(gif).decode()
+    style = f'width="{width}" style="image-rendering: pixelated"'
+    return HTML(f'<img alt="{html.escape(text)}" {style} src="data:image/gif;base64,{data}">')
+
+
+def tile(x: "Tensor", columns: int) -> np.ndarray:
+    """Images (n, C, H, W) as one block (rows (H + 2), columns (W + 2), C) in [-1, 1].
+
+    Gaps and free places are white.
+    """
+    n, C, H, W = x.shape
+    rows = -(-n // columns)
+    full = np.ones((rows * columns, C, H + 2, W + 2), np.float32)
+    full[:n, :, 1:-1, 1:-1] = x.detach().float().cpu().clamp(-1, 1).numpy()
+    full = full.reshape(rows, columns, C, H + 2, W + 2).transpose(0, 3, 1, 4, 2)
+    return full.reshape(rows * (H + 2), columns * (W + 2), C)
+
+
+def pixels(x: "Tensor", columns: int) -> np.ndarray:
+    """``tile`` as colours 0..255, as files of pictures want them: uint8 (h, w, 3)."""
+    block = ((tile(x, columns) + 1) * 127.5).round().astype(np.uint8)
+    return np.broadcast_to(block, (*block.shape[:2], 3)).copy()

@@ -5,16 +5,22 @@
     change_results  the same, for a section that is read and written in one go
     writable        can figures be written there? Asked before hours of measuring
 
+    Runs            what a long measurement has found so far: an interrupted one goes on there
+
 A file is written beside its place and moved there; two processes that write at once wait for one
 another. So neither a full disk nor a second measurement loses a section.
 """
 
+import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from minildm.files.checkpoint import CheckpointError, replace_files
 from minildm.files.places import DATA, VARIABLE, homes
@@ -27,6 +33,7 @@ def results_file() -> Path:
 
 
 RESULTS = results_file()
+KEPT = Path(tempfile.gettempdir()) / "minildm-kept"  # of interrupted measurements
 OUT = Path("outputs") / "results.json"  # in the working directory
 INSTALL = (
     "the book's data do not come with the package alone: get the whole repository, and in its "
@@ -140,3 +147,71 @@ def _maker(section: str) -> str:
 def command(name: str, seeds: Sequence[int]) -> str:
     """What a reader types to measure a section anew."""
     return f"python tools/experiments.py measure {name} --seeds {' '.join(map(str, seeds))}"
+
+
+# --- runs -----------------------------------------------------------------------------------------
+
+
+class Runs:
+    """The runs of one measurement, each kept as soon as it is done.
+
+        runs = Runs("samplers", settings, model)
+        figures = runs.get("ddim, seed 0", lambda: measure())  # measured once, then read
+        runs.forget()  # the measurement is complete
+
+    They are lines of a file in ``folder``, by default among the temporary files. Its name holds a
+    digest of all that the figures depend on: the settings (JSON-able, all but what the keys say),
+    the weights of ``model``, the machine. So no figures are taken for another measurement's.
+    """
+
+    def __init__(
+        self, name: str, settings: Any, model: nn.Module | None = None,
+        folder: str | Path | None = None,
+    ) -> None:  # fmt: skip
+        from minildm.engine.devices import surroundings
+        from minildm.engine.training_data import weights_digest
+
+        weights = None if model is None else weights_digest(model)
+        machine = {k: v for k, v in surroundings().items() if k != "load_average"}
+        mark = json.dumps([settings, weights, machine], sort_keys=True)
+        short = hashlib.sha256(mark.encode()).hexdigest()[:16]
+        self.path = Path(folder or KEPT) / f"{name}-{short}.jsonl"
+        self.found: dict[str, Any] = dict(_lines(self.path))
+
+    def get(self, key: str, run: Callable[[], Any], report: Callable[[str], Any] = print) -> Any:
+        """The figures of ``key``; ``run()`` makes them where they are not there yet."""
+        if key not in self.found:
+            self.found[key] = figures = run()
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with alone(self.path.parent), open(self.path, "ab+") as file:
+                if file.tell() and not _ends_a_line(self.path):  # the power went away in a line
+                    file.write(b"\n")
+                file.write((json.dumps([key, figures]) + "\n").encode())
+                file.flush()
+                os.fsync(file.fileno())
+            text = json.dumps(figures)
+            report(f"{key}: {text if len(text) < 1000 else 'done'}")
+        return self.found[key]
+
+    def forget(self) -> None:
+        """Remove the file: the measurement is complete."""
+        self.path.unlink(missing_ok=True)
+
+
+def _lines(path: Path) -> list[tuple[str, Any]]:
+    """(key, figures) of each whole line."""
+    found = []
+    for line in path.read_bytes().splitlines() if path.is_file() else []:
+        try:
+            key, figures = json.loads(line)
+        except (ValueError, TypeError):
+            continue  # cut off, or damaged: it is measured again
+        if isinstance(key, str):
+            found.append((key, figures))
+    return found
+
+
+def _ends_a_line(path: Path) -> bool:
+    with open(path, "rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() == b"\n"

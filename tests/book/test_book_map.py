@@ -145,22 +145,3 @@ def test_the_first_page_prints_the_tables_of_the_map():
     text = text_of("00_start_here")
     for table in (book_map.goal_table(), book_map.chapter_table()):
         assert table in text, f"the source of chapter 0 should contain:\n{table}"
-
-
-def test_two_walks_shows_columns_from_noise_to_data():
-    import torch
-
-    clouds = [torch.full((500, 2), float(i)) for i in range(3)]
-    images = torch.stack([torch.full((3, 4, 4), value) for value in (-1.0, 0.0, 1.0)])
-    normal = torch.tensor([1.0, 2.0]), torch.eye(2)
-    fig = first_page.two_walks(["a", "b", "c"], clouds, normal, images, points_shown=40)
-    upper, lower = fig.axes[:3], fig.axes[3:]
-    for i in range(3):
-        dots = upper[i].collections[0].get_offsets()
-        assert dots.shape == (40, 2) and (dots == i).all(), "its own cloud, thinned"
-        assert (lower[i].images[0].get_array() == i / 2).all(), "-1 is black, 1 is white"
-        assert upper[i].get_title() == "abc"[i]
-        assert upper[i].get_xlim() == upper[0].get_xlim() == (-4.5, 5.5)
-    assert abs(upper[0].lines[0].get_xydata().mean(0) - [1, 2]).max() < 0.1, "ellipse on the mean"
-    with pytest.raises(ValueError, match="give as many"):
-        first_page.two_walks(["a"], clouds, normal, images)

@@ -6,13 +6,6 @@ import json
 import pytest
 import torch
 
-from book.ch02_concepts.figures import (
-    concept_map,
-    drawn_to_size,
-    error_map,
-    in_colours,
-    milestones,
-)
 from book.ch02_concepts.walk import (
     PAIRS,
     lead_back,
@@ -141,64 +134,6 @@ def test_bands_hold_the_share_and_are_even_handed():
         assert (1 - mirrored[1], 1 - mirrored[0]) == pytest.approx((low, high))
     assert share_band(0, 100)[1] == pytest.approx(0.0263, abs=1e-3)  # z² / (n + z²)
     assert share_band(50, 1000)[1] < share_band(5, 100)[1]
-
-
-# --- figures --------------------------------------------------------------------------------------
-
-
-def test_the_size_figure_draws_numbers_to_scale(model):
-    x = scene_pair("another place")[0]
-    z = model.encode(x[None])[0]
-    fig = drawn_to_size(x, z)
-    width, _ = fig.get_size_inches()
-    picture, small, large = (ax.get_position().width * width for ax in fig.axes[:3])
-    assert picture / 64 == pytest.approx(small / 8)
-    assert large > 2 * small
-    assert len(fig.axes) == 1 + 2 * 4
-
-
-def test_milestones_mark_each_way():
-    ways = {"a": {"first": 900, "second": 400}, "b": {"first": 800, "second": 300}}
-    fig = milestones(ways, "t", (1000, 0))
-    (ax,) = fig.axes
-    assert ax.get_xlim() == (1000, 0)
-    marks = {line.get_label(): list(line.get_xdata()) for line in ax.lines[2:]}
-    assert marks == {"a": [900, 400], "b": [800, 300]}
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["first", "second"]
-    with pytest.raises(ValueError, match="'b' must have the things"):
-        milestones({**ways, "b": {"first": 1}}, "t", (1, 0))
-
-
-def test_the_concept_map_needs_all_pictures_and_badges_all_concepts():
-    names = ("picture", "round trip", "latent", "noisy", "estimate", "noise", "half way", "end")
-    images = {name: torch.zeros(3, 4, 4) for name in (*names, "made")}
-    fig = concept_map(images)
-    badges = {text.get_text() for text in fig.axes[0].texts} & set("12345")
-    assert badges == set("12345")
-    heights = {
-        k: [t.get_position()[1] for t in fig.axes[0].texts if t.get_text() == k] for k in "23"
-    }
-    forward, legend = sorted(heights["2"], reverse=True)
-    reverse, legend_too = sorted(heights["3"], reverse=True)
-    assert 17.5 < forward < 36.5  # noise is added in row B, and only there
-    assert legend < reverse < 17.5  # it is taken away in row C
-    assert legend == legend_too
-    thumbs = [ax for ax in fig.axes[0].child_axes if ax.images]
-    assert len(thumbs) == 10  # the latent is shown in two rows
-    with pytest.raises(ValueError, match="lack made, noise"):
-        concept_map({k: v for k, v in images.items() if k not in ("made", "noise")})
-
-
-def test_maps_of_latents_and_errors():
-    z = torch.tensor([[[[3.0]], [[-6.0]], [[0.0]], [[9.0]]]])
-    assert in_colours(z).flatten().tolist() == [1, -1, 0]
-    with pytest.raises(ValueError, match="c >= 3"):
-        in_colours(z[:, :2])
-    x = torch.zeros(1, 3, 1, 2)
-    y = x.clone()
-    y[0, :, 0, 1] = torch.tensor([-0.5, 0.25, 0.0])
-    shown = error_map(y, x, gain=4)
-    assert shown[0, :, 0].tolist() == [[1, 0]] * 3  # white; 1 - 4 · 0.25
 
 
 # --- the widget -----------------------------------------------------------------------------------

@@ -2,14 +2,18 @@
 
 import base64
 import io
+import re
 
 import numpy as np
 import pytest
+import torch
+from book_rules import check_alt
 from matplotlib import pyplot as plt
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
 
 from book import display
-from book.display import png, show
+from book.display import moving, png, show, show_moving
 
 ALT = 'The curve "rises" from 0 to 1 & stays <below> 2.'
 
@@ -84,3 +88,41 @@ def test_packing_keeps_the_picture():
     before = np.asarray(Image.open(drawn).convert("RGB"), dtype=int)
     after = np.asarray(Image.open(io.BytesIO(png(fig))).convert("RGB"), dtype=int)
     assert np.abs(before - after).max() <= 8  # of 255, after packing into 256 colours
+
+
+# --- animations -----------------------------------------------------------------------------------
+
+
+def frames(n=4):
+    x = torch.full((n, 2, 3, 8, 8), -1.0)
+    for i in range(n):
+        x[i, 0, 0] = -1 + 2 * i / (n - 1)
+    return list(x)
+
+
+def test_an_animation_has_all_frames_in_order_and_stops():
+    data = moving(frames(), columns=2, seconds=0.3)
+    film = Image.open(io.BytesIO(data))
+    assert (film.format, film.n_frames, film.size) == ("GIF", 4, (20, 10))
+    assert film.info["loop"] == 2  # twice more, then rest
+    red = []
+    for i in range(4):
+        film.seek(i)
+        red.append(film.convert("RGB").getpixel((4, 4))[0])
+        assert film.info["duration"] == (300 if i < 3 else 1500)
+    assert red == pytest.approx([0, 85, 170, 255], abs=3)
+    with pytest.raises(ValueError, match="frames"):
+        moving([], 2)
+
+
+def test_an_animation_keeps_the_books_rule_on_pictures():
+    gif = moving(frames(), columns=2)
+    text = show_moving(gif, 'A square that turns "red" in <four> frames.', 40).data
+    assert base64.b64decode(re.search(r"base64,([^\"]+)", text).group(1)) == gif
+    cell = new_code_cell("x", id="a")
+    cell.outputs = [new_output("display_data", {"text/html": text})]
+    assert check_alt(new_notebook(cells=[cell])) == []
+    cell.outputs[0].data["text/html"] = text.replace("alt=", "title=")
+    assert len(check_alt(new_notebook(cells=[cell]))) == 1
+    with pytest.raises(ValueError, match="alt"):
+        show_moving(gif, "a square", 40)

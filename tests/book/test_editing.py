@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import nn
 
-from book.bands import bands, grid
 from book.ch06_applications import measure as editing_results
 from book.ch06_applications.editing import (
     Edits,
@@ -361,17 +360,3 @@ def test_measuring_gives_every_part(monkeypatch):
     wrong[0, 0] = (wrong[0, 0] + 1) % 3
     current = Edits(current.rows, current.places, wrong, current.column)
     assert editing_results.measure_inpainting(model, [0], 8)["right"] == pytest.approx(7 / 8)
-
-
-def test_bands_need_values_for_each_place():
-    bands([0.2, 1.0], {"right": [[0.1, 0.2], [0.9, 1.0]]}, "strength", "share")
-    with pytest.raises(ValueError, match="1 lists of values for 2 places"):
-        bands([0.2, 1.0], {"right": [[0.1, 0.2]]}, "strength", "share")
-
-
-def test_a_grid_has_few_shades_and_the_right_ones():
-    x = keyed_normal((9,), range(2), (3, 16, 16)).clamp(-1, 1)
-    image = grid(x, columns=2).axes[0].images[0].get_array()
-    inner = torch.as_tensor(image[1:17, 1:17]).permute(2, 0, 1)
-    assert len(inner.unique()) <= 25
-    torch.testing.assert_close(inner * 2 - 1, x[0], atol=0.041, rtol=0)

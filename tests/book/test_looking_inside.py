@@ -5,7 +5,6 @@ import torch
 from torch import nn
 
 from book.ch05_2_unet.cost import flops, parameters
-from book.ch05_2_unet.figures import Heat, heatmaps, listening, shares
 from book.ch05_2_unet.inside import (
     attention_layers,
     attention_maps,
@@ -18,7 +17,7 @@ from book.ch05_2_unet.inside import (
 from minildm.layers import Attention, ResidualBlock
 from minildm.shapes.captions import text_config
 from minildm.text import TextUNet, TextUNetConfig
-from minildm.unet import UNet, UNetConfig
+from minildm.unet import UNetConfig
 from minildm.words import tokenize
 
 CAPTIONS = text_config(dim=16, layers=1)
@@ -195,39 +194,3 @@ def test_group_norm_lets_every_place_be_heard():
 def test_influence_is_of_one_picture():
     with pytest.raises(ValueError, match=r"batch of one; got 2"):
         influence(nn.Conv2d(2, 2, 1), torch.randn(2, 2, 3, 3), (0, 0))
-
-
-# --- figures --------------------------------------------------------------------------------------
-
-
-def test_a_heatmap_shows_its_values():
-    values = torch.tensor([[0.0, 1.0], [10.0, 100.0]])
-    marked = Heat(values, log=True, form=".0f", cross=(1, 0))
-    fig = heatmaps({"a": marked, "b": Heat(-values, signed=True)})
-    first, second = fig.axes[:2]
-    assert [text.get_text() for text in first.texts] == ["0", "1", "10", "100"]
-    assert (first.lines[0].get_xdata()[0], first.lines[0].get_ydata()[0]) == (0, 1)
-    assert first.images[0].get_array().tolist() == values.tolist()
-    assert second.images[0].get_clim() == (-100, 100)
-    with pytest.raises(ValueError, match="rows, columns"):
-        Heat(torch.zeros(3))
-
-
-def test_listeners_are_marked_where_they_are():
-    fig = listening(torch.zeros(3, 64, 64), torch.rand(1, 2, 8, 8), [(1, 6)], ["a", "b"])
-    picture, field, _ = fig.axes
-    assert (picture.lines[0].get_xdata()[0], picture.lines[0].get_ydata()[0]) == (51.5, 11.5)
-    assert (field.lines[0].get_xdata()[0], field.lines[0].get_ydata()[0]) == (6, 1)
-    with pytest.raises(ValueError, match=r"maps must be \(1, 2, h, w\)"):
-        listening(torch.zeros(3, 64, 64), torch.rand(2, 1, 8, 8), [(1, 6)], ["a", "b"])
-
-
-def test_shares_are_percent_of_the_whole():
-    net = UNet(UNetConfig(channels=2, width=16, heads=2))
-    lines = shapes_of(net, (torch.randn(1, 2, 4, 4), torch.tensor([1])))
-    bars = shares(lines).axes[0].containers
-    for group, of in zip(bars, ("parameters", "flops"), strict=True):
-        widths = [bar.get_width() for bar in group]
-        assert sum(widths) == pytest.approx(100)
-        largest = max(lines, key=lambda line: getattr(line, of))
-        assert lines[widths.index(max(widths))].name == largest.name

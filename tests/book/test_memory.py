@@ -9,7 +9,6 @@ from torch import nn
 
 from book.ch05_6_gpu import memory
 from book.ch05_6_gpu.memory import Memory, estimate, held, nbytes, peak_bytes, saved_bytes
-from book.stacked import stacked
 from minildm.engine.fit import build
 from minildm.engine.optim import EMA, Muon
 from minildm.unet import UNet, UNetConfig
@@ -192,33 +191,3 @@ def test_the_peak_on_cuda_is_at_least_the_activations():
 def test_nbytes_counts_elements_not_storages():
     x = torch.zeros(10, 10)
     assert nbytes([x, x[:2], x.half()]) == 400 + 80 + 200
-
-
-# --- the figure -----------------------------------------------------------------------------------
-
-
-def lengths(fig):
-    return [bar.get_width() for bar in fig.axes[0].patches]
-
-
-def test_bars_are_stacked_and_their_sum_is_written():
-    fig = stacked({"a": {"x": 1.0, "y": 3.0}, "b": {"y": 2.0}}, "MB", form=".1f")
-    ax = fig.axes[0]
-    assert lengths(fig) == [1.0, 3.0, 2.0]
-    assert [bar.get_x() for bar in ax.patches] == [0.0, 1.0, 0.0]
-    assert [text.get_text() for text in ax.texts] == ["4.0", "2.0"]
-    assert [text.get_text() for text in fig.legends[0].get_texts()] == ["x", "y"]
-    colours = [bar.get_facecolor() for bar in ax.patches]
-    assert colours[1] == colours[2] != colours[0]
-
-
-def test_shares_make_bars_of_one_length():
-    fig = stacked({"a": {"x": 1.0, "y": 3.0}, "b": {"y": 2.0}}, "share", share=True)
-    assert lengths(fig) == [0.25, 0.75, 1.0]
-    assert [text.get_text() for text in fig.axes[0].texts] == ["4", "2"]
-
-
-@pytest.mark.parametrize("rows", [{}, {"a": {"x": 0.0}}, {"a": {"x": -1.0, "y": 3.0}}])
-def test_bars_that_make_no_sense_are_refused(rows):
-    with pytest.raises(ValueError, match="rows must|parts of 'a'"):
-        stacked(rows, "MB")

@@ -14,7 +14,6 @@ from book.ch08_outlook.closed_forms import (
     start_mismatch,
     straightness,
 )
-from book.ch08_outlook.figures import brightness_rows, walks
 from minildm.denoise import gaussian_denoiser
 from minildm.predict import EPS, FLOW, Z0, V
 from minildm.samplers import heun, sample
@@ -101,15 +100,3 @@ def test_weights_follow_from_errors_and_times():
     level = 2 * linear.half_log_snr(steps)
     total = -(implied_weight(linear, EPS, steps) * torch.gradient(level)[0]).sum()
     assert float(total) == pytest.approx(0.998, abs=2e-3)  # shares of the times add up to all
-
-
-def test_rows_of_brightness_show_every_run_and_walks_run_towards_data():
-    quantiles = [-0.9, -0.8, -0.4, 0.0, 0.4, 0.8, 0.9]
-    ax = brightness_rows({"a": [quantiles, quantiles], "b": [quantiles]}, quantiles).axes[0]
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["the data", "a", "b"]
-    thick = [line for line in ax.lines if line.get_linewidth() == 5]
-    assert len(thick) == 4 and list(thick[0].get_xdata()) == [-0.4, 0.4]
-    times = torch.linspace(1, 0, 5)
-    left, right = walks({"x": (times, torch.ones(5, 2)), "y": (times, torch.ones(5, 3))}).axes
-    assert len(left.lines) == 2 and len(right.lines) == 3
-    assert left.get_xlim()[0] > left.get_xlim()[1]

@@ -276,8 +276,8 @@ def test_an_interrupted_measurement_goes_on_and_trains_nothing_twice(monkeypatch
 
     monkeypatch.setattr(results, "measure_one", one)
     with pytest.raises(KeyboardInterrupt):
-        results.measure_background([0, 1], report=list, kept=tmp_path)
-    figures = results.measure_background([0, 1], report=list, kept=tmp_path)
+        results.measure_background([0, 1], report=list, folder=tmp_path)
+    figures = results.measure_background([0, 1], report=list, folder=tmp_path)
     assert len(asked) == 1 + 2 * len(NAMES)
     assert len(set(asked)) == 2 * len(NAMES)
     assert [run["seed"] for run in figures["models"]["GAN"]["runs"]] == [0, 1]

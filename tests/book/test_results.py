@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from book import kept, results
-from book.kept import Kept
-from book.results import change_results, read_results, writable, write_results
+from book import results
+from book.ch01_background import measure as background
+from book.results import Runs, change_results, read_results, writable, write_results
+from minildm.engine import devices
 from minildm.files import checkpoint
 from minildm.files.checkpoint import CheckpointError
 
@@ -106,7 +107,7 @@ def test_what_is_changed_is_read_under_the_same_lock(tmp_path):
 def run_once(folder, model, settings, figures=1.0):
     """(figures, whether they were made now)."""
     made = []
-    store = Kept("test", model, settings, folder)
+    store = Runs("test", settings, model, folder)
     return store.get("a", lambda: made.append(1) or figures, report=list), bool(made)
 
 
@@ -122,21 +123,47 @@ def test_runs_are_kept_for_the_same_settings_and_weights_only(tmp_path):
     assert run_once(tmp_path, model, settings, 5.0) == (5.0, True)
 
 
+def test_runs_of_another_machine_are_measured_again(tmp_path, monkeypatch):
+    """Else the figures of one would be printed beside the name of the other."""
+    assert run_once(tmp_path, None, {}, 1.0) == (1.0, True)
+    here = devices.surroundings()
+    busy = {**here, "load_average": [9.0, 9.0, 9.0]}
+    monkeypatch.setattr(devices, "surroundings", lambda: busy)
+    assert run_once(tmp_path, None, {}, 2.0) == (1.0, False)
+    monkeypatch.setattr(devices, "surroundings", lambda: {**here, "machine": "another"})
+    assert run_once(tmp_path, None, {}, 3.0) == (3.0, True)
+
+
+def test_a_finished_measurement_is_measured_anew(tmp_path, monkeypatch):
+    """Chapter 1's: a second call trains again, and so does one after its settings have changed."""
+    trained = []
+    monkeypatch.setattr(background, "measure_one", lambda name, seed: trained.append(name) or {})
+    for _ in range(2):
+        background.measure_background([0], report=list, folder=tmp_path)
+    assert len(trained) == 2 * len(background.CHOSEN)
+    monkeypatch.setattr(background, "measure_one", lambda name, seed: 1 / 0)
+    runs = Runs("background", [background.CHOSEN, background._settings()], folder=tmp_path)
+    runs.get("VAE, seed 0", lambda: {"old": True}, report=list)
+    monkeypatch.setattr(background, "SAMPLES", 1 + background.SAMPLES)
+    with pytest.raises(ZeroDivisionError):  # and not the old figures
+        background.measure_background([0], report=list, folder=tmp_path)
+
+
 def test_a_line_that_was_cut_off_is_measured_again(tmp_path):
-    store = Kept("test", None, {}, tmp_path)
+    store = Runs("test", {}, folder=tmp_path)
     store.get("a", lambda: 1, report=list)
     with open(store.path, "ab") as file:
         file.write(b'["b", {"x"')
-    again = Kept("test", None, {}, tmp_path)
+    again = Runs("test", {}, folder=tmp_path)
     assert again.found == {"a": 1}
     again.get("c", lambda: 3, report=list)
-    assert Kept("test", None, {}, tmp_path).found == {"a": 1, "c": 3}
+    assert Runs("test", {}, folder=tmp_path).found == {"a": 1, "c": 3}
     again.forget()
     assert list(Path(tmp_path).glob("*.jsonl")) == []
 
 
 def test_it_is_kept_outside_the_book():
-    assert results.RESULTS.parent not in kept.FOLDER.parents
+    assert results.RESULTS.parent not in results.KEPT.parents
 
 
 def test_figures_lie_beside_the_models_that_a_reader_has_named(tmp_path, monkeypatch):

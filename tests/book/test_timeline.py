@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from citations import read_bibliography
 
-from book.ch01_background.timeline import STRANDS, TIMELINE, Work, draw_timeline, month_of
+from book.ch01_background.timeline import STRANDS, TIMELINE, Work, month_of
 
 ROOT = Path(__file__).resolve().parents[2]
 ENTRIES = read_bibliography(ROOT / "chapters" / "references.bib")
@@ -45,12 +45,3 @@ def test_numbers_of_another_form_are_refused():
     for wrong in ("2113.00001", "cs/0112017", "2112", "21.12345", "2100.00001", ""):
         with pytest.raises(ValueError, match="arxiv"):
             month_of(wrong)
-
-
-def test_each_dot_stands_at_its_date():
-    ax = draw_timeline().axes[0]
-    dots = [line for line in ax.lines if len(line.get_xdata())]
-    assert len(dots) == len(TIMELINE)
-    for row, (dot, work) in enumerate(zip(dots, TIMELINE, strict=True)):
-        assert abs(dot.get_xdata()[0] - work.year - (work.month - 0.5) / 12) < 1e-9
-        assert dot.get_ydata()[0] == row

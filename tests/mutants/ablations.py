@@ -4,7 +4,7 @@ from mutants import Mutant
 
 ABLATIONS = "tests/book/test_ablations.py"
 CONTRASTIVE = "tests/book/test_contrastive.py"
-GUIDANCE = "tests/book/test_guidance_results.py"
+GUIDANCE = "tests/book/test_measure.py"
 LOSSES = "tests/book/test_digits_lab.py"
 
 MUTANTS = [

@@ -50,9 +50,4 @@ MUTANTS = [
         'w["u"], w["back"])',
         'w["u"])', (CONCEPTS,),
     ),
-    Mutant(
-        0, 'the small latent is drawn too large', 'chapters/book/ch02_concepts/figures.py',
-        'small = z.shape[-1] * inch',
-        'small = 2 * z.shape[-1] * inch', (CONCEPTS,),
-    ),
 ]  # fmt: skip

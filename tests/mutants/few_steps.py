@@ -3,7 +3,6 @@
 from mutants import Mutant
 
 DIT, FEW = "tests/book/test_dit.py", "tests/book/test_distillation.py"
-PICTURES = "tests/book/test_few_steps_pictures.py"
 
 MUTANTS = [
     Mutant(
@@ -90,15 +89,5 @@ MUTANTS = [
         0, 'variety about the mean of all digits', 'chapters/book/ablations/few_steps_lab.py',
         'z[labels == k].double().mean(0)',
         'z.double().mean(0)', (FEW,),
-    ),
-    Mutant(
-        0, 'a curve is one of its seeds', 'chapters/book/ch08_outlook/few_steps_figures.py',
-        'ax.plot(n, values.mean(0), label=name',
-        'ax.plot(n, values[0], label=name', (PICTURES,),
-    ),
-    Mutant(
-        0, 'stored pictures are read with their frames', 'chapters/book/ch08_outlook/few_steps_figures.py',
-        '[:, :, 1:-1, 1:-1]',
-        '[:, :, 2:, 2:]', (PICTURES,),
     ),
 ]  # fmt: skip

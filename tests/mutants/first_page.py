@@ -29,18 +29,6 @@ MUTANTS = [
         '({self.stem}.md)"', (MAP,),
     ),
     Mutant(
-        0, 'arrows run through boxes', 'chapters/book/ch00_start/figures.py',
-        'slots = [s for s in order if level[s] == column] + [p for p in ends if p[1] == column]',
-        'slots = [s for s in order if level[s] == column]\n'
-        '        places |= {p: (column, 0.4) for p in ends if p[1] == column}',
-        (MAP,),
-    ),
-    Mutant(
-        0, 'clouds in the reverse order', 'chapters/book/ch00_start/figures.py',
-        'in zip(axes[0], titles, points, strict=True)',
-        'in zip(axes[0], titles, points[::-1], strict=True)', (MAP,),
-    ),
-    Mutant(
         0, 'the definition of SNR is its root', 'chapters/book/ch00_start/notation.py',
         'return alpha_bar(beta) / (1 - alpha_bar(beta))',
         'return (alpha_bar(beta) / (1 - alpha_bar(beta))).sqrt()', (NOTATION,),

@@ -40,14 +40,4 @@ MUTANTS = [
         'heard += gradient[0].square().sum(0)',
         'heard += gradient[0].sum(0)', INSIDE,
     ),
-    Mutant(
-        0, 'a listener is marked at rows and columns exchanged', 'chapters/book/ch05_2_unet/figures.py',
-        '_mark(ax, *place)',
-        '_mark(ax, *place[::-1])', INSIDE,
-    ),
-    Mutant(
-        0, 'a heatmap prints its values by columns', 'chapters/book/ch05_2_unet/figures.py',
-        'zip(_cells(values.shape), values.flatten(), strict=True)',
-        'zip(_cells(values.shape), values.T.flatten(), strict=True)', INSIDE,
-    ),
 ]  # fmt: skip

@@ -50,14 +50,4 @@ MUTANTS = [
         '            peak = max(peak, process.memory_info().rss)\n',
         '            peak = process.memory_info().rss\n', (MEMORY,),
     ),
-    Mutant(
-        0, 'bars of shares are divided by the longest', 'chapters/book/stacked.py',
-        'left, unit = 0.0, totals[row] if share else 1.0',
-        'left, unit = 0.0, max(totals.values()) if share else 1.0', (MEMORY,),
-    ),
-    Mutant(
-        0, 'a part changes its colour', 'chapters/book/stacked.py',
-        'k = names.index(name)',
-        'k = list(parts).index(name)', (MEMORY,),
-    ),
 ]  # fmt: skip

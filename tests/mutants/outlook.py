@@ -43,11 +43,6 @@ MUTANTS = [
         '/ schedule.T', (OUTLOOK,),
     ),
     Mutant(
-        0, 'the thick line ends at the wrong quantiles', 'chapters/book/ch08_outlook/figures.py',
-        'low, _, left, middle, right, _, high = quantiles',
-        'low, left, _, middle, _, right, high = quantiles', (OUTLOOK,),
-    ),
-    Mutant(
         0, 'a backward pass costs as much as a forward one', 'chapters/book/ch08_outlook/scaling.py',
         'BACKWARD = 2.0',
         'BACKWARD = 1.0', (SCALING,),

@@ -2,10 +2,10 @@
 
 from mutants import Mutant
 
-FILM = "tests/book/test_film.py"
+WALKS = "tests/book/test_walks.py"
 KNOWN = "tests/book/test_known_answer.py"
 KEPT = "tests/book/test_results.py"
-RESULTS = "tests/book/test_sampling_results.py"
+RESULTS = "tests/book/test_measure.py"
 
 MUTANTS = [
     Mutant(
@@ -24,11 +24,16 @@ MUTANTS = [
         'best = max(points, key=lambda point: point["evaluations"])', (RESULTS,),
     ),
     Mutant(
-        0, 'kept runs of other weights are taken', 'chapters/book/kept.py',
+        0, 'kept runs of other weights are taken', 'chapters/book/results.py',
         'None if model is None else weights_digest(model)', 'None', (KEPT,),
     ),
     Mutant(
-        0, 'kept runs of other settings are taken', 'chapters/book/kept.py',
+        0, 'kept runs of another machine are taken', 'chapters/book/results.py',
+        'json.dumps([settings, weights, machine]',
+        'json.dumps([settings, weights]', (KEPT,),
+    ),
+    Mutant(
+        0, 'kept runs of other settings are taken', 'chapters/book/results.py',
         'json.dumps([settings, ', 'json.dumps([', (KEPT,),
     ),
     Mutant(
@@ -54,21 +59,16 @@ MUTANTS = [
     Mutant(
         0, 'settled once is settled for good', 'chapters/book/ch05_4_sampling/walks.py',
         'return same.flip(0).cumprod(0).flip(0).bool()',
-        'return same.cumsum(0).bool()', (FILM,),
+        'return same.cumsum(0).bool()', (WALKS,),
     ),
     Mutant(
         0, 'a kind is the first object alone', 'chapters/book/ch05_4_sampling/walks.py',
         'shares[..., columns].mean(-1)',
-        'shares[..., columns[0]]', (FILM,),
+        'shares[..., columns[0]]', (WALKS,),
     ),
     Mutant(
         0, 'a replay draws the same noise for every seed', 'chapters/book/ch05_4_sampling/walks.py',
         'generator = seeded(seed)',
-        'generator = seeded(0 * seed)', (FILM,),
-    ),
-    Mutant(
-        0, 'an animation never rests', 'chapters/book/ch05_4_sampling/walks.py',
-        'duration=wait, loop=2,',
-        'duration=wait, loop=0,', (FILM,),
+        'generator = seeded(0 * seed)', (WALKS,),
     ),
 ]  # fmt: skip

@@ -2,8 +2,8 @@
 
 from mutants import Mutant
 
-COMPARE, ROSETTA, EXTRAS, PICTURES = (
-    f"tests/book/test_{n}.py" for n in ("compare_diffusers", "rosetta", "extras", "tools_pictures")
+COMPARE, ROSETTA, EXTRAS = (
+    f"tests/book/test_{n}.py" for n in ("compare_diffusers", "rosetta", "extras")
 )
 
 MUTANTS = [
@@ -92,15 +92,5 @@ MUTANTS = [
         0, 'a blocked package counts as there', 'chapters/book/ch07_tools/extras.py',
         'found = importlib.util.find_spec(name) is not None',
         'found = True', (EXTRAS,),
-    ),
-    Mutant(
-        0, 'clean data is drawn as a stop', 'chapters/book/ch07_tools/figures.py',
-        'stops = [int(t) for t in times if t > 0]',
-        'stops = [int(t) for t in times]', (PICTURES,),
-    ),
-    Mutant(
-        0, 'rings where the habit is wrong', 'chapters/book/ch07_tools/figures.py',
-        'same = np.abs(wrong / right - 1) < 0.01',
-        'same = np.abs(wrong / right - 1) >= 0.01', (PICTURES,),
     ),
 ]  # fmt: skip

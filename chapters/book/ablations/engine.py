@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 from PIL import Image
 from torch import Tensor
 
-from book.pictures import pixels
+from book.display import pixels
 from book.results import OUT, RESULTS, change_results, read_results, writable
 from minildm.engine.devices import surroundings
 from minildm.engine.settings import override, reseeded
@@ -147,7 +147,7 @@ def picture(name: str, variant: str, folder: str | Path = RESULTS.parent) -> Pat
 
 def _write_picture(x: Tensor, path: Path) -> None:
     """Images x (n, C, H, W) in [-1, 1] side by side, as one small PNG."""
-    image, data = Image.fromarray(pixels(x, len(x)).numpy()), io.BytesIO()
+    image, data = Image.fromarray(pixels(x, len(x))), io.BytesIO()
     image.quantize(64, dither=Image.Dither.NONE).save(data, "PNG", optimize=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_files(path.parent, {path.name: data.getvalue()})

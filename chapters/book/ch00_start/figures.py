@@ -15,7 +15,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from torch import Tensor
 
 from book.ch00_start.book_map import CHAPTERS, direct, levels
-from book.figures import COLOURS, GREY, WIDTH, ellipse
+from book.figures import COLOURS, GREY, WIDTH, axes, ellipse, in_rgb
 
 PARTS = {  # first digit of a chapter's number: its part of the book, and its colour
     "0": ("start", COLOURS[6]),
@@ -43,22 +43,19 @@ def two_walks(
     n = len(titles)
     if n == 0 or len(points) != n or len(images) != n:
         raise ValueError(f"{n} titles, {len(points)} clouds, {len(images)} images: give as many")
-    fig = Figure(figsize=(WIDTH, 2 * WIDTH / n + 0.3), layout="constrained")
-    axes = fig.subplots(2, n, squeeze=False)
+    fig, found = axes(n, 2, 2 * WIDTH / n + 0.3, grid="", squeeze=False)
     curve, middle = ellipse(*normal), torch.as_tensor(normal[0]).double() / 2
     limits = [(float(m) - 5, float(m) + 5) for m in middle]  # from the noise to the data
-    for ax, title, z in zip(axes[0], titles, points, strict=True):
+    for ax, title, z in zip(found[0], titles, points, strict=True):
         ax.plot(*curve.T, color=COLOURS[1], linewidth=1.4)
         z = torch.as_tensor(z)[:points_shown]
         ax.scatter(*z.T.numpy(), s=3, color=COLOURS[0], alpha=0.5, linewidths=0)
-        ax.set(xlim=limits[0], ylim=limits[1], aspect="equal", xticks=[], yticks=[])
-        ax.set_title(title, fontsize=9)
-    for ax, image in zip(axes[1], images.detach().cpu().float().clamp(-1, 1), strict=True):
-        shown = ((image + 1) / 2).permute(1, 2, 0).expand(-1, -1, 3)  # (H, W, 3)
-        ax.imshow(shown.numpy(), interpolation="nearest")
+        ax.set(xlim=limits[0], ylim=limits[1], aspect="equal", xticks=[], yticks=[], title=title)
+    for ax, image in zip(found[1], images, strict=True):
+        ax.imshow(in_rgb(image), interpolation="nearest")
         ax.set(xticks=[], yticks=[])
-    for ax, label in zip(axes[:, 0], rows, strict=True):
-        ax.set_ylabel(label, fontsize=9)
+    for ax, label in zip(found[:, 0], rows, strict=True):
+        ax.set_ylabel(label)
     return fig
 
 
@@ -114,17 +111,8 @@ BOX = (0.74, 0.78)  # width and height of a chapter's box, in columns and rows
 def _box(ax, stem: str, place: tuple[int, float]) -> None:
     chapter, (x, y) = CHAPTERS[stem], place
     colour = PARTS[chapter.number[0]][1]
-    ax.add_patch(
-        FancyBboxPatch(
-            (x, y),
-            *BOX,
-            boxstyle="round,pad=0,rounding_size=0.06",
-            facecolor="white",
-            edgecolor=colour,
-            linewidth=1.6,
-            zorder=2,
-        )
-    )
+    style = {"boxstyle": "round,pad=0,rounding_size=0.06", "linewidth": 1.6, "zorder": 2}
+    ax.add_patch(FancyBboxPatch((x, y), *BOX, facecolor="white", edgecolor=colour, **style))
     name = textwrap.fill(chapter.name, 13)
     ax.text(
         x + 0.05, y + BOX[1] / 2, chapter.number, fontsize=11, weight="bold", color=colour,

@@ -1,4 +1,4 @@
-"""Pictures of the comparison: samples, training curves over seeds, quality against cost."""
+"""Figures of chapter 1: the comparison, from samples to what quality costs; and the timeline."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from book.ch01_background.comparison import DATA, MODES, STD
-from book.figures import COLOURS, GREY, MARKERS, WIDTH
+from book.ch01_background.timeline import STRANDS, TIMELINE, Work
+from book.figures import COLOURS, GREY, MARKERS, WIDTH, axes, counts
 
 
 def sample_panels(panels: Mapping[str, Tensor], points: int = 1500, reach: float = 2.1) -> Figure:
@@ -16,12 +17,11 @@ def sample_panels(panels: Mapping[str, Tensor], points: int = 1500, reach: float
     Its number is the share of samples near a mode, as ``mode_coverage`` counts it.
     """
     lines = -(-len(panels) // 3)
-    fig = Figure(figsize=(WIDTH, lines * (WIDTH / 3 + 0.45)), layout="constrained")
+    fig, found = axes(3, lines, lines * (WIDTH / 3 + 0.45), grid="", squeeze=False)
     fig.get_layout_engine().set(h_pad=0.1)
-    axes = fig.subplots(lines, 3, squeeze=False).flatten()
-    for ax in axes[len(panels) :]:
+    for ax in found.flat[len(panels) :]:
         ax.axis("off")
-    for ax, (title, z) in zip(axes, panels.items(), strict=False):
+    for ax, (title, z) in zip(found.flat, panels.items(), strict=False):
         near = torch.cdist(z.double(), DATA[1]).amin(1) <= 3 * STD  # (n,)
         for inside, colour in ((True, COLOURS[0]), (False, COLOURS[1])):
             some = z[:points][near[:points] == inside]
@@ -31,26 +31,7 @@ def sample_panels(panels: Mapping[str, Tensor], points: int = 1500, reach: float
             ax.plot(mode[0] + 3 * STD * angle.cos(), mode[1] + 3 * STD * angle.sin(), lw=0.6,
                     color=GREY)  # fmt: skip
         ax.set(xlim=(-reach, reach), ylim=(-reach, reach), xticks=[], yticks=[], aspect="equal")
-        ax.set_title(title, fontsize=10)
-        ax.set_xlabel(f"{float(near.double().mean()):.0%} in a cluster", fontsize=9)
-    return fig
-
-
-def coverage_curves(
-    curves: Mapping[str, Sequence[Sequence[float]]], steps: Sequence[int]
-) -> Figure:
-    """One panel per model: the effective number of modes while it trains, a line per seed."""
-    fig = Figure(figsize=(WIDTH * 1.1, 2.5), layout="constrained")
-    axes = fig.subplots(1, len(curves), sharey=True, squeeze=False)[0]
-    for k, (ax, (name, runs)) in enumerate(zip(axes, curves.items(), strict=True)):
-        for values in runs:
-            ax.plot(steps, values, color=COLOURS[k], linewidth=1, alpha=0.75)
-        ax.axhline(MODES, color=GREY, linestyle=":", linewidth=1)
-        ax.set_title(name, fontsize=10)
-        ax.set(ylim=(0.7, MODES + 0.4), xlim=(0, steps[-1]), xlabel="training step")
-        ax.tick_params(labelsize=8)
-        ax.spines[["top", "right"]].set_visible(False)
-    axes[0].set_ylabel("effective clusters", fontsize=9)
+        ax.set(title=title, xlabel=f"{float(near.double().mean()):.0%} in a cluster")
     return fig
 
 
@@ -60,8 +41,7 @@ def tuning_plane(table: Mapping[str, Mapping[str, Sequence[dict]]]) -> Figure:
     ``table``: model -> setting -> runs with "effective modes" and "near a mode". The best corner is
     at the top right, where the data are.
     """
-    fig = Figure(figsize=(WIDTH, 3.6), layout="constrained")
-    ax = fig.subplots()
+    fig, ax = axes(height=3.6)
     for k, (name, options) in enumerate(table.items()):
         runs = [run for some in options.values() for run in some]
         x, y = ([run[key] for run in runs] for key in ("effective modes", "near a mode"))
@@ -70,9 +50,7 @@ def tuning_plane(table: Mapping[str, Mapping[str, Sequence[dict]]]) -> Figure:
     ax.plot(MODES, 0.989, "*", color="black", markersize=12, label="the data")
     ax.set(xlim=(0.8, MODES + 0.2), ylim=(0, 1.04))
     ax.set(xlabel="effective clusters (evenness)", ylabel="share in a cluster (quality)")
-    ax.grid(color="#e4e4e4", linewidth=0.7)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(fontsize=9, frameon=False, loc="lower left")
+    ax.legend(loc="lower left")
     return fig
 
 
@@ -83,22 +61,37 @@ def quality_by_evaluations(
 
     Colours and marks as in ``tuning_plane``, where it is the last of four.
     """
-    fig = Figure(figsize=(WIDTH, 3.0), layout="constrained")
-    ax = fig.subplots()
-    counts, own = list(walk), COLOURS[len(single)]
+    fig, ax = axes()
+    calls, own = list(walk), COLOURS[len(single)]
     middle = [sum(v) / len(v) for v in walk.values()]
-    ax.fill_between(counts, [min(v) for v in walk.values()], [max(v) for v in walk.values()],
+    ax.fill_between(calls, [min(v) for v in walk.values()], [max(v) for v in walk.values()],
                     color=own, alpha=0.25, linewidth=0)  # fmt: skip
-    ax.plot(counts, middle, MARKERS[len(single)] + "-", color=own, label="diffusion")
+    ax.plot(calls, middle, MARKERS[len(single)] + "-", color=own, label="diffusion")
     for k, (name, values) in enumerate(single.items()):
         colour = COLOURS[k]
         mean = sum(values) / len(values)
         ax.plot([1, 1], [min(values), max(values)], color=colour, linewidth=1.5)
         ax.plot(1, mean, MARKERS[k], color=colour, markersize=7, label=name)
         ax.axhline(mean, color=colour, linestyle=":", linewidth=1)
-    ax.set(xscale="log", xlabel="network evaluations per sample", ylabel=y_label, ylim=(0, 1.03))
-    ax.set_xticks(counts, [str(n) for n in counts])
-    ax.set_xticks([], minor=True)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(fontsize=9, frameon=False, loc="lower right")
+    counts(ax, calls)
+    ax.set(xlabel="network evaluations per sample", ylabel=y_label, ylim=(0, 1.03))
+    ax.legend(loc="lower right")
+    return fig
+
+
+def draw_timeline(works: Sequence[Work] = TIMELINE) -> Figure:
+    """One line per work, oldest on top: a dot at its date, coloured and shaped by its strand."""
+    fig, ax = axes(height=0.27 * len(works) + 0.9, width=WIDTH * 1.15, grid="x")
+    for row, work in enumerate(works):
+        when, k = work.year + (work.month - 0.5) / 12, STRANDS.index(work.kind)
+        ax.plot(when, row, MARKERS[k], color=COLOURS[k], markersize=7)
+        side, place = ("left", 9) if when < 2019 else ("right", -9)
+        ax.annotate(f"{work.name}: {work.idea}", (when, row), (place, 0), va="center", ha=side,
+                    textcoords="offset points", fontsize=8.5)  # fmt: skip
+    for k, kind in enumerate(STRANDS):
+        ax.plot([], [], MARKERS[k], color=COLOURS[k], markersize=6, label=kind)
+    ax.set(ylim=(len(works) - 0.4, -0.6), yticks=[], xlim=(2013.2, 2024.9))
+    ax.set_xticks(range(2014, 2025))
+    ax.spines["left"].set_visible(False)
+    ax.legend(loc="lower left")
     return fig

@@ -1,6 +1,6 @@
 """All figures of chapter 1 over seeds: sections "background" and "background-tuning".
 
-Each training is kept as soon as it is done (kept.py): an interrupted measurement goes on there.
+Each training is kept as soon as it is done: an interrupted measurement goes on there.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,6 @@ from book.ch01_background.comparison import (
     run,
     samples,
 )
-from book.kept import Kept
 from minildm.engine.devices import surroundings
 
 TUNING_SEEDS = (100, 101)  # never used again
@@ -37,13 +36,13 @@ STEPS = (1, 2, 3, 5, 10, 25, 50)  # of the diffusion model's sampler
 
 
 def tune(
-    seeds: Sequence[int] = TUNING_SEEDS, report=print, kept: str | Path | None = None
+    seeds: Sequence[int] = TUNING_SEEDS, report=print, folder: str | Path | None = None
 ) -> dict:
     """Every candidate of each model, once per seed: how good it is, and which is chosen.
 
-    ``kept``: the folder of the runs that are done, None: kept.py's.
+    ``folder``: where the runs that are done are kept, None: where ``Runs`` keeps them.
     """
-    done, table = Kept("tuning", None, _settings(), kept), {}
+    done, table = results.Runs("tuning", _settings(), folder=folder), {}
     for name, options in candidates().items():
         for label, candidate in options.items():
             table.setdefault(name, {})[label] = [
@@ -66,13 +65,13 @@ def best(rows: dict[str, list[dict]]) -> str:
 
 
 def measure_background(
-    seeds: Sequence[int], report=print, kept: str | Path | None = None
+    seeds: Sequence[int], report=print, folder: str | Path | None = None
 ) -> dict:
     """The chosen candidate of each model, trained once per seed, with other points each time.
 
-    ``kept``: the folder of the runs that are done, None: kept.py's.
+    ``folder``: where the runs that are done are kept, None: where ``Runs`` keeps them.
     """
-    done, models = Kept("background", None, [CHOSEN, _settings()], kept), {}
+    done, models = results.Runs("background", [CHOSEN, _settings()], folder=folder), {}
     for name in CHOSEN:
         runs = [
             {"seed": s, **done.get(f"{name}, seed {s}", partial(measure_one, name, s), report)}
@@ -119,6 +118,3 @@ def _settings() -> list:
 def _tried(candidate, seed: int) -> dict:
     return rounded(judge(samples(run(candidate, seed).model)))
 
-
-def _words(seeds: Sequence[int]) -> str:
-    return " ".join(map(str, seeds))

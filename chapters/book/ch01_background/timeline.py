@@ -6,11 +6,6 @@ month can be read off the number: 2112.10752 was the 10,752nd paper of December 
 
 from typing import NamedTuple
 
-import numpy as np
-from matplotlib.figure import Figure
-
-from book.figures import COLOURS, GREY, WIDTH
-
 
 class Work(NamedTuple):
     """One work: ``kind`` is the strand it belongs to, ``key`` its entry in references.bib."""
@@ -73,28 +68,3 @@ def month_of(arxiv: str) -> tuple[int, int]:
     if not (dot and digits) or not 1 <= int(front[2:]) <= 12:
         raise ValueError(f"arxiv must look like 2112.10752; got {arxiv!r}")
     return 2000 + int(front[:2]), int(front[2:])
-
-
-def draw_timeline(works=TIMELINE) -> Figure:
-    """One line per work, oldest on top: a dot at its date, coloured and shaped by its strand."""
-    fig = Figure(figsize=(WIDTH * 1.15, 0.27 * len(works) + 0.9), layout="constrained")
-    ax = fig.subplots()
-    markers = dict(zip(STRANDS, "osD^v", strict=True))
-    for row, work in enumerate(works):
-        when = work.year + (work.month - 0.5) / 12
-        k = STRANDS.index(work.kind)
-        ax.plot(when, row, markers[work.kind], color=COLOURS[k], markersize=7)
-        ax.annotate(
-            f"{work.name}: {work.idea}", (when, row),
-            (9 if when < 2019 else -9, 0), textcoords="offset points", va="center", fontsize=8.5,
-            ha="left" if when < 2019 else "right",
-        )  # fmt: skip
-    for kind, k in zip(STRANDS, range(len(STRANDS)), strict=True):
-        ax.plot([], [], markers[kind], color=COLOURS[k], label=kind)
-    ax.set(ylim=(len(works) - 0.4, -0.6), yticks=[], xlim=(2013.2, 2024.9))
-    ax.set_xticks(np.arange(2014, 2025))
-    ax.grid(axis="x", color="#e4e4e4", linewidth=0.7)
-    ax.spines[["top", "right", "left"]].set_visible(False)
-    ax.spines["bottom"].set_color(GREY)
-    ax.legend(fontsize=8.5, frameon=False, loc="lower left")
-    return fig

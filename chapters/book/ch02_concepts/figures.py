@@ -1,4 +1,4 @@
-"""Figures of chapter 2: pure functions, as in plots.py.
+"""Figures of chapter 2.
 
 drawn_to_size  a picture and its latent with squares of the same size
 milestones     when something happens on the way from noise to data, for each thing and each way
@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from torch import Tensor
 
-from book.figures import COLOURS, GREY, MARKERS, WIDTH
+from book.figures import COLOURS, GREY, MARKERS, WIDTH, in_rgb, named_rows
 
 REACH = 3.0  # latents are drawn from -REACH to REACH
 CONCEPTS = {
@@ -52,9 +52,9 @@ def drawn_to_size(x: Tensor, z: Tensor) -> Figure:
         ax.set(xticks=[], yticks=[])
         return ax
 
-    place(0.05, 0.1, 1.9).imshow(_colours(x))
-    fig.text(0.05 / width, 2.08 / height, f"picture: {x.numel():,} numbers", fontsize=9)
-    fig.text(2.25 / width, 2.08 / height, f"latent: {z.numel()} numbers", fontsize=9)
+    place(0.05, 0.1, 1.9).imshow(in_rgb(x))
+    fig.text(0.05 / width, 2.08 / height, f"picture: {x.numel():,} numbers",)
+    fig.text(2.25 / width, 2.08 / height, f"latent: {z.numel()} numbers")
     for k, channel in enumerate(z):
         small = z.shape[-1] * inch
         style = {"cmap": "gray", "vmin": -REACH, "vmax": REACH}
@@ -81,19 +81,15 @@ def milestones(
     for way, row in ways.items():
         if list(row) != things:
             raise ValueError(f"{way!r} must have the things {things}; got {list(row)}")
-    fig = Figure(figsize=(WIDTH, 0.34 * len(things) + 1.0), layout="constrained")
-    ax = fig.subplots()
+    fig, ax = named_rows(dict.fromkeys(things), 0.34 * len(things) + 1.0)
     for i, thing in enumerate(things):
         places = [row[thing] for row in ways.values()]
         ax.plot([min(places), max(places)], [i, i], color="#c8c8c8", linewidth=3, zorder=0)
     for k, (way, row) in enumerate(ways.items()):
         style = {"color": COLOURS[k], "marker": MARKERS[k], "linestyle": "", "markersize": 8}
         ax.plot([row[thing] for thing in things], range(len(things)), label=way, **style)
-    ax.set_yticks(range(len(things)), things)
-    ax.set(xlabel=x_label, xlim=limits, ylim=(len(things) - 0.5, -0.5))
-    ax.grid(axis="x", color="#e4e4e4", linewidth=0.7)
-    ax.spines[["top", "right"]].set_visible(False)
-    fig.legend(fontsize=9, frameon=False, ncols=len(ways), loc="outside upper center")
+    ax.set(xlabel=x_label, xlim=limits)
+    fig.legend(ncols=len(ways), loc="outside upper center")
     return fig
 
 
@@ -113,7 +109,7 @@ def concept_map(pictures: Mapping[str, Tensor]) -> Figure:
 
     def show(name: str, left: float, y: float, text: str, badge: int = 0) -> None:
         thumb = ax.inset_axes((left, y, 8, 8), transform=ax.transData)
-        thumb.imshow(_colours(pictures[name]), interpolation="nearest")
+        thumb.imshow(in_rgb(pictures[name]), interpolation="nearest")
         thumb.set(xticks=[], yticks=[])
         ax.text(left + 4, y - 0.8, text, ha="center", va="top", fontsize=8)
         _badge(ax, left, y + 8, badge)
@@ -196,11 +192,6 @@ def _compare(ax: Axes, left: float, right: float, y: float) -> None:
             linestyle="--")  # fmt: skip
     ax.text((left + right) / 2 + 8, y, "  as close as possible: the loss  ", fontsize=8, color=GREY,
             ha="center", va="center", backgroundcolor="white")  # fmt: skip
-
-
-def _colours(x: Tensor):
-    """A picture (3, H, W) in [-1, 1] as matplotlib takes it: (H, W, 3) in [0, 1]."""
-    return ((x.detach().float().cpu().clamp(-1, 1) + 1) / 2).permute(1, 2, 0).numpy()
 
 
 def as_picture(z: Tensor) -> Tensor:

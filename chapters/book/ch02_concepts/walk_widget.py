@@ -13,7 +13,7 @@ from torch import Tensor
 
 from book.ch02_concepts.figures import REACH
 from book.ch02_concepts.walk import PAIRS, Stop, scene_pair, walk_stop
-from book.pictures import pixels
+from book.display import pixels
 from minildm.latent import LatentDiffusion
 
 
@@ -44,7 +44,7 @@ class LatentWalk(anywidget.AnyWidget):
         stop = walk_stop(self._model, scene_pair(w["pair"]), w["u"], w["back"])
         images = panel_images(stop) if self.repair else panel_images(stop)[:3]
         block = pixels(images, len(images))  # (h, w, 3)
-        self.panels = block.numpy().tobytes()
+        self.panels = block.tobytes()
         words = panel_words(stop)[: len(images)]
         height, width = block.shape[:2]
         self.shown = {

@@ -6,7 +6,7 @@ Every sampler starts from the same noise, for the same captions. Two figures of 
     distance  root mean square difference of its latents from those of a walk so fine that finer
               ones no longer move it; DDPM has no such end, its distance says how far it strays
 
-A measurement is interrupted for free: each run is kept (kept.py), and the next one goes on there.
+A measurement is interrupted for free: each run is kept, and the next one goes on there.
 """
 
 import statistics
@@ -26,7 +26,6 @@ from book.ch05_5_text_to_image.measure_shapes import (
     band,
     evaluations,
 )
-from book.kept import Kept
 from minildm.engine.devices import surroundings
 from minildm.latent import LatentDiffusion
 from minildm.samplers import ddim, ddpm, dpmpp_2m, heun
@@ -67,16 +66,17 @@ def measure_samplers(
     model: LatentDiffusion,
     seeds: Sequence[int] = (0, 1, 2),
     count: int = CAPTIONS,
-    kept: str | Path | None = None,
+    folder: str | Path | None = None,
     report=print,
 ) -> dict:
     """Accuracy and distance of each sampler at each number of evaluations, over seeds.
 
-    ``kept``: the folder of the runs that are done, None: kept.py's.
+    ``folder``: where the runs that are done are kept, None: where ``Runs`` keeps them.
     """
     rows = splits().test[:count]
     settings = {"captions": count, "followed": FOLLOWED, "fine": FINE, "guidance": GUIDANCE}
-    done, table = Kept("samplers", model, settings, kept), {name: [] for name in SAMPLERS}
+    done = results.Runs("samplers", settings, model, folder)
+    table = {name: [] for name in SAMPLERS}
     fine = {seed: _fine(done, model, rows, "dpmpp_2m", FINE, seed, report) for seed in seeds}
     for name, steps in _grid():
         runs = []
@@ -149,7 +149,7 @@ def _about(fine: Mapping[int, Tensor], other: Tensor) -> dict:
     }
 
 
-def _fine(done: Kept, model, rows: Tensor, name: str, steps: int, seed: int, report) -> Tensor:
+def _fine(done, model, rows: Tensor, name: str, steps: int, seed: int, report) -> Tensor:
     """The latents at the end of a fine walk for the first captions, walked once."""
     task = Task(rows[:FOLLOWED], steps, SAMPLERS[name])
     key = f"fine {name}, {steps} steps, seed {seed}"

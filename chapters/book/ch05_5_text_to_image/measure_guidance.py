@@ -14,7 +14,6 @@ from torch import Tensor
 
 from book import results
 from book.ch05_5_text_to_image.measure_shapes import STEPS, Task, draw
-from book.kept import Kept
 from minildm.engine.devices import surroundings
 from minildm.latent import LatentDiffusion
 from minildm.shapes.judge import caption_accuracy, judge
@@ -29,14 +28,14 @@ def measure_guidance(
     seeds: Sequence[int] = (0, 1, 2),
     scales: Sequence[float] = SCALES,
     report=print,
-    kept: str | Path | None = None,
+    folder: str | Path | None = None,
 ) -> dict:
     """All figures for each guidance and seed: other validation captions for each seed.
 
-    ``kept``: the folder of the runs that are done (kept.py); an interrupted measurement goes on.
+    ``folder``: where the runs that are done are kept, None: where ``Runs`` keeps them.
     """
     settings = {"captions": CAPTIONS, "pictures": DRAWN, "steps": STEPS}
-    done = Kept("guidance", model, settings, kept)
+    done = results.Runs("guidance", settings, model, folder)
     figures = {
         "command": results.command("guidance", seeds),
         "captions": CAPTIONS, "pictures_of_each": DRAWN, "steps": STEPS,

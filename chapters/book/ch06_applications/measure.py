@@ -2,7 +2,7 @@
 
 Settings are chosen on validation scenes. All other figures are of test scenes: neither the picture
 that is edited nor what is asked for occurs in training. A measurement is interrupted for free: each
-finished part is kept (kept.py), and the next one goes on there.
+finished part is kept, and the next one goes on there.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,6 @@ from book.ch06_applications.judged import (
     tilings,
     ways,
 )
-from book.kept import Kept
 from minildm.engine.devices import surroundings
 from minildm.latent import LatentDiffusion
 from minildm.samplers import ddim, dpmpp_2m
@@ -44,16 +43,17 @@ def measure_editing(
     seeds: Sequence[int] = (0, 1, 2),
     count: int = 200,
     report=print,
-    kept: str | Path | None = None,
+    folder: str | Path | None = None,
 ) -> dict:
     """All figures of chapter 6; ``count`` inpainting tasks, fewer of the others.
 
-    ``kept``: the folder of the parts that are done, None: kept.py's.
+    ``folder``: where the parts that are done are kept, None: where ``Runs`` keeps them.
     """
     some = max(2, count // 4)
     command = results.command("editing", seeds)
     figures = {"command": command, "tasks": count, "fewer_tasks": some, "margin": MARGIN}
-    done = Kept("editing", model, {"tasks": count, "seeds": list(seeds), "margin": MARGIN}, kept)
+    settings = [count, list(seeds), MARGIN, STRENGTHS, SCALES, CHANGES]
+    done = results.Runs("editing", settings, model, folder)
     for name, run in _parts(model, seeds, count, some).items():
         figures[name] = done.get(name, run, report)
     done.forget()

@@ -7,7 +7,7 @@ Each function returns a ``draw(right, wrong) -> Figure`` for one kind of symptom
     rows     two rows of small images
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -15,30 +15,31 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from book.ch09_1_museum.scene import MEANS, STD
-from book.figures import COLOURS, GREY
+from book.figures import COLOURS, GREY, axes, scales
 
 RIGHT, WRONG = {"color": COLOURS[0]}, {"color": COLOURS[1], "linestyle": "--"}
 Draw = Callable[..., Figure]
+Limits = tuple[float, float, float, float]  # left, right, bottom, top
+LIMITS = (-1.9, 2.6, -1.2, 2.9)
 MARGIN = 1.1  # inches, for the names of rows of images
 SHADES = 12  # of grey; three times as many of a colour
 
 
-def clouds(limits: tuple[float, float, float, float] = (-1.9, 2.6, -1.2, 2.9)) -> Draw:
+def clouds(limits: Limits = LIMITS) -> Draw:
     """Two panels of points (n, 2); grey rings are the clusters, at three standard deviations."""
 
     def draw(right: Tensor, wrong: Tensor) -> Figure:
-        fig = Figure(figsize=(4.6, 2.2), layout="constrained")
-        panels = fig.subplots(1, 2, sharex=True, sharey=True)
+        fig, panels = axes(2, height=2.2, width=4.6, grid="", sharex=True, sharey=True)
         kinds = (("right", right, COLOURS[0]), ("planted", wrong, COLOURS[1]))
         for ax, (title, points, colour) in zip(panels, kinds, strict=True):
             scatter(ax, points, colour, limits)
-            ax.set_title(title, fontsize=9)
+            ax.set_title(title)
         return fig
 
     return draw
 
 
-def scatter(ax, points: Tensor, colour: str, limits: Sequence[float]) -> None:
+def scatter(ax, points: Tensor, colour: str = COLOURS[0], limits: Limits = LIMITS) -> None:
     """One panel of a cloud: points over the rings of the clusters."""
     ax.scatter(*points.T.numpy(), s=2.5, color=colour, linewidths=0, alpha=0.6)
     angle = np.linspace(0, 2 * np.pi, 60)
@@ -52,21 +53,12 @@ def curves(x_label: str, y_label: str, log: str = "", marker: str = "") -> Draw:
     """Two lines, each (x, y), over one axis; ``log`` names the logarithmic axes."""
 
     def draw(right: tuple, wrong: tuple) -> Figure:
-        fig = Figure(figsize=(5.6, 2.1), layout="constrained")
-        ax = fig.subplots()
-        style = {"linewidth": 1.6, "marker": marker, "markersize": 3.5}
+        fig, ax = axes(height=2.1, width=5.6)
+        style = {"marker": marker, "markersize": 3.5}
         ax.plot(*map(np.asarray, wrong), **WRONG, **style, label="planted")
         ax.plot(*map(np.asarray, right), **RIGHT, **style, label="right")
-        if "x" in log:
-            ax.set_xscale("log")
-        if "y" in log:
-            ax.set_yscale("log")
-        ax.set_xlabel(x_label, fontsize=8)
-        ax.set_ylabel(y_label, fontsize=8)
-        ax.tick_params(labelsize=8)
-        ax.grid(color="#e4e4e4", linewidth=0.6)
-        ax.spines[["top", "right"]].set_visible(False)
-        fig.legend(fontsize=8, frameon=False, loc="outside right upper")
+        ax.set(xlabel=x_label, ylabel=y_label, **scales(log))
+        fig.legend(loc="outside right upper")
         return fig
 
     return draw

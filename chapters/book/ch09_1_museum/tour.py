@@ -15,10 +15,8 @@ from typing import NamedTuple
 
 import torch
 from IPython.display import display
-from matplotlib.figure import Figure
 from torch import Tensor
 
-from book.ch09_1_museum import figures as pictures
 from book.ch09_1_museum import scene
 from book.ch09_1_museum.exhibit import Exhibit, complaint, quietly, symptoms
 from book.ch09_1_museum.planted import ROOT, Package, changed_source, planted
@@ -139,16 +137,6 @@ def blind(n: int = 2000) -> dict[str, Tensor]:
             with planted(find(name)) as package:
                 drawn[letter] = quietly(draw, package)
     return drawn
-
-
-def panels(drawn: dict[str, Tensor]) -> Figure:
-    """The clouds of ``blind``, side by side, without their names."""
-    fig = Figure(figsize=(6.9, 2.4 * -(-len(drawn) // 3)), layout="constrained")
-    axes = fig.subplots(-(-len(drawn) // 3), 3).ravel()
-    for ax, (letter, points) in zip(axes, drawn.items(), strict=True):
-        pictures.scatter(ax, points[:500], pictures.COLOURS[0], (-1.9, 2.6, -1.2, 2.9))
-        ax.set_title(letter, fontsize=9)
-    return fig
 
 
 def reveal(drawn: dict[str, Tensor]) -> None:

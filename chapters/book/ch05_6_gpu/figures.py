@@ -1,10 +1,10 @@
-"""Horizontal bars made of parts: where memory goes, where time goes."""
+"""Where memory goes, and where time goes: horizontal bars made of parts."""
 
 from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
-from book.figures import COLOURS, WIDTH
+from book.figures import COLOURS, named_rows
 
 HATCHES = ("", "//", "..", "\\\\", "xx", "", "oo")
 
@@ -25,8 +25,7 @@ def stacked(
     for row, parts in rows.items():
         if min(parts.values()) < 0 or totals[row] <= 0:
             raise ValueError(f"parts of {row!r} must be >= 0 with a sum > 0; got {dict(parts)}")
-    fig = Figure(figsize=(WIDTH, 0.4 * len(rows) + 1.1), layout="constrained")
-    ax = fig.subplots()
+    fig, ax = named_rows(rows, 0.4 * len(rows) + 1.1)
     for i, (row, parts) in enumerate(rows.items()):
         left, unit = 0.0, totals[row] if share else 1.0
         for name, value in parts.items():
@@ -35,13 +34,8 @@ def stacked(
             label = name if row == next(r for r in rows if name in rows[r]) else None
             ax.barh(i, value / unit, left=left, height=0.62, linewidth=0.4, label=label, **style)
             left += value / unit
-        ax.annotate(
-            f"{totals[row]:{form}}", (left, i), (5, 0), textcoords="offset points", fontsize=9,
-            va="center",
-        )  # fmt: skip
-    ax.set_yticks(range(len(rows)), list(rows))
-    longest = 1.0 if share else max(totals.values())
-    ax.set(xlabel=x_label, ylim=(len(rows) - 0.5, -0.5), xlim=(0, 1.12 * longest))
-    fig.legend(fontsize=8, frameon=False, ncols=len(names), loc="outside upper center")
-    ax.spines[["top", "right"]].set_visible(False)
+        style = {"textcoords": "offset points", "va": "center"}
+        ax.annotate(f"{totals[row]:{form}}", (left, i), (5, 0), **style)
+    ax.set(xlabel=x_label, xlim=(0, 1.12 * (1.0 if share else max(totals.values()))))
+    fig.legend(ncols=len(names), loc="outside upper center")
     return fig
