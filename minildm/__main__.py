@@ -163,8 +163,6 @@ def _expected() -> tuple:
 
 def _missing(error: ModuleNotFoundError) -> str:
     """What to do where a package is not installed."""
-    if "pip install" in str(error):
-        return str(error)  # it says so itself
     return (
         f"{error.name or error} is not installed in this Python ({sys.executable}): pip install "
         "minildm, or in a clone of the book make lab, and then use .venv/bin/python"
