@@ -1,4 +1,4 @@
-"""The library as others get it: a wheel, without the book, that trains on somebody's own pictures."""
+"""The library as others get it: a wheel, without the book, trains on somebody's own pictures."""
 
 import ast
 import importlib.metadata
