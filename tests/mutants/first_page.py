@@ -2,51 +2,34 @@
 
 from mutants import Mutant
 
-MAP = "tests/book/test_book_map.py"
-NOTATION = "tests/book/test_notation.py"
+PAGE = "tests/book/test_first_page.py"
 CHECK = "tests/repository/test_check_machine.py"
-COURSE = "tests/book/test_course.py"
 
 MUTANTS = [
     Mutant(
         0, 'only direct needs come before a chapter', 'chapters/book/ch00_start/book_map.py',
         '        waiting += fresh\n',
-        '', (MAP,),
+        '', (PAGE,),
     ),
     Mutant(
         0, 'an implied need gets an arrow', 'chapters/book/ch00_start/book_map.py',
         'return tuple(need for need in needs if all(need not in before([n]) for n in needs))',
-        'return needs', (MAP,),
-    ),
-    Mutant(
-        0, 'a level is the shortest chain', 'chapters/book/ch00_start/book_map.py',
-        '1 + max((found[need] for need in chapter.needs), default=-1)',
-        '1 + min((found[need] for need in chapter.needs), default=-1)', (MAP,),
-    ),
-    Mutant(
-        0, 'a link without the notebook', 'chapters/book/ch00_start/book_map.py',
-        '({self.stem}.ipynb)"',
-        '({self.stem}.md)"', (MAP,),
+        'return needs', (PAGE,),
     ),
     Mutant(
         0, 'the definition of SNR is its root', 'chapters/book/ch00_start/notation.py',
         'return alpha_bar(beta) / (1 - alpha_bar(beta))',
-        'return (alpha_bar(beta) / (1 - alpha_bar(beta))).sqrt()', (NOTATION,),
+        'return (alpha_bar(beta) / (1 - alpha_bar(beta))).sqrt()', (PAGE,),
     ),
     Mutant(
         0, 'the definition of the posterior variance is beta', 'chapters/book/ch00_start/notation.py',
         'beta[1:] * left[:-1] / left[1:]',
-        'beta[1:]', (NOTATION,),
-    ),
-    Mutant(
-        0, 'a name that is not in the package', 'chapters/book/ch00_start/notation.py',
-        r'Symbol(r"\eta", "eta", "samplers.ddim",',
-        r'Symbol(r"\eta", "churn", "samplers.ddim",', (NOTATION,),
+        'beta[1:]', (PAGE,),
     ),
     Mutant(
         0, 'only the last time is compared', 'chapters/book/ch00_start/notation.py',
         'float(torch.where(ours == wanted, 0.0, off).max())',
-        'float(torch.where(ours == wanted, 0.0, off)[-1])', (NOTATION,),
+        'float(torch.where(ours == wanted, 0.0, off)[-1])', (PAGE,),
     ),
     Mutant(
         0, 'versions are compared as texts', 'tools/check_machine.py',
@@ -96,21 +79,11 @@ MUTANTS = [
     Mutant(
         0, 'seconds count as minutes', 'chapters/book/ch00_start/course.py',
         ' + seconds / 60\n',
-        ' + seconds\n', (COURSE,),
-    ),
-    Mutant(
-        0, 'code counts as text', 'chapters/book/ch00_start/course.py',
-        ' if c["cell_type"] == "markdown"]',
-        ']', (COURSE,),
-    ),
-    Mutant(
-        0, 'what is not measured counts as nothing', 'chapters/book/ch00_start/course.py',
-        'missing = len(known) - len(measured)',
-        'missing = 0', (COURSE,),
+        ' + seconds\n', (PAGE,),
     ),
     Mutant(
         0, 'exercise 0-1 believes a picture that the judge refused', 'chapters/book/ch00_start/exercises.py',
         'if bool(verdict.accepted) and bool(right.all()):',
-        'if bool(right.all()):', (COURSE,),
+        'if bool(right.all()):', (PAGE,),
     ),
 ]  # fmt: skip

@@ -1,6 +1,7 @@
 """The chapters keep the book's rules, and the rules refuse notebooks that break them."""
 
 import copy
+import json
 import os
 import re
 import subprocess
@@ -462,3 +463,54 @@ def test_nbval_compares_outputs_and_overlooks_the_live_copy(built, notebook, tmp
     )
     assert "1 failed, 5 passed" in result.stdout, "the stored copy agrees, the changed one differs"
     assert "two and two is 5" in result.stdout
+
+
+# --- what a run costs ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def page(tmp_path):
+    """A chapter that takes time and memory, and breaks rules; costs of another one."""
+    path = tmp_path / "07_page.md"
+    head = SMALL.split("**Objectives")[0]
+    code = "import time; held = bytearray(3 * 10**8); time.sleep(0.8)"
+    text = f"{head}```{{code-cell}} ipython3\n:name: wait\n\n{code}\n```\n"
+    path.write_text(text, encoding="utf-8")
+    (tmp_path / "costs.json").write_text('{"08_other": {"seconds": 5.0}, "07_page": {"old": 1}}')
+    return path
+
+
+def noted(page):
+    return json.loads((page.parent / "costs.json").read_text(encoding="utf-8"))
+
+
+def test_a_run_is_noted_with_time_memory_and_threads(page):
+    """Also of a page that breaks rules of the book: --costs writes no notebook."""
+    said = build_book.measure(page, page.parent, threads=1)
+    cost = noted(page)["07_page"]
+    assert noted(page)["08_other"] == {"seconds": 5.0}, "the others stay"
+    assert set(cost) == {"seconds", "peak_gb", "threads"} and cost["threads"] == 1
+    assert cost["seconds"] > 0.8 and 0.3 < cost["peak_gb"] < 3
+    assert said == f"{cost['seconds']:.0f} s, {cost['peak_gb']:.1f} GB"
+    assert {path.name for path in page.parent.iterdir()} == {"07_page.md", "costs.json"}
+
+
+def test_only_a_whole_run_is_noted(page, monkeypatch):
+    """Not one that fails, and not outputs that are kept."""
+    page.write_text(page.read_text().replace("import time", "1 / 0"), encoding="utf-8")
+    with pytest.raises(Exception, match="ZeroDivisionError"):
+        build_book.measure(page, page.parent, threads=1)
+    assert noted(page)["07_page"] == {"old": 1}
+    cost = {"seconds": 3.4, "peak_gb": 0.52, "threads": 2}
+    monkeypatch.setattr(build_book, "timed", lambda *given, **options: cost)
+    monkeypatch.setattr(build_book, "check_notebook", lambda *given: [])
+    assert build_book.build(page, page.parent).startswith("3 s, 0.5 GB, ")
+    assert noted(page)["07_page"] == cost
+    monkeypatch.setattr(build_book, "timed", None)
+    assert build_book.build(page, page.parent, keep=True).startswith("outputs kept, ")
+
+
+def test_costs_are_of_chapters_that_exist():
+    text = (CHAPTERS / "costs.json").read_text(encoding="utf-8")
+    assert set(json.loads(text)) <= set(STEMS)
+    assert text == json.dumps(json.loads(text), indent=1, sort_keys=True) + "\n", "as it is written"

@@ -76,7 +76,7 @@ ITEMS = [
          "one trained along.", 7),
     Item("1.4", "announced", "What each of the nine sections is about.",
          "announced", (("00", "map"),),
-         ("tests/book/test_book_map.py::test_the_map_lists_exactly_the_chapters",)),
+         ("tests/book/test_first_page.py::test_the_map_lists_exactly_the_chapters",)),
     # --- 2 ---
     Item("2", "concept", "Latent space: an autoencoder maps images to few numbers.",
          "holds", (("02", "a-latent"), ("02", "sizes"), ("05_1", "channel-maps")), ("4.1.2",)),

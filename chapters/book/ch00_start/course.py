@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from book.ch00_start.book_map import CHAPTERS, links
+from book.ch00_start.book_map import CHAPTERS
 
 SPEED = 120  # words a minute: a text with formulas and code, read with care
 EXERCISE = 5  # minutes for an exercise
@@ -31,60 +31,31 @@ class Session(NamedTuple):
 
 
 SIX_WEEKS = (
-    Session(
-        "week 1",
-        ("00_start_here", "01_background", "02_core_concepts", "03_algorithm"),
-        "say what the five steps are, and train them",
-    ),
-    Session(
-        "week 2",
-        ("04_1_mathematical_model", "04_2_derivations", "04_3_gaussian_case"),
-        "derive the reverse step, and check it by hand",
-    ),
-    Session(
-        "week 3",
-        ("04_4_schedule_lab", "05_1_autoencoder", "05_2_unet"),
-        "choose a schedule, explain the latent and the network",
-    ),
-    Session(
-        "week 4",
-        ("05_3_training", "05_4_sampling", "05_6_gpu"),
-        "read a loss curve, choose a sampler, plan a training",
-    ),
-    Session(
-        "week 5",
-        ("05_5_text_to_image", "06_applications", "07_tools"),
-        "draw from text, edit pictures, use diffusers",
-    ),
-    Session(
-        "week 6",
-        ("08_outlook", "09_faq", "09_1_bug_museum"),
-        "judge newer ideas, and find bugs by their symptoms",
-    ),
-)
+    Session("week 1", ("00_start_here", "01_background", "02_core_concepts", "03_algorithm"),
+            "say what the five steps are, and train them"),
+    Session("week 2", ("04_1_mathematical_model", "04_2_derivations", "04_3_gaussian_case"),
+            "derive the reverse step, and check it by hand"),
+    Session("week 3", ("04_4_schedule_lab", "05_1_autoencoder", "05_2_unet"),
+            "choose a schedule, explain the latent and the network"),
+    Session("week 4", ("05_3_training", "05_4_sampling", "05_6_gpu"),
+            "read a loss curve, choose a sampler, plan a training"),
+    Session("week 5", ("05_5_text_to_image", "06_applications", "07_tools"),
+            "draw from text, edit pictures, use diffusers"),
+    Session("week 6", ("08_outlook", "09_faq", "09_1_bug_museum"),
+            "judge newer ideas, and find bugs by their symptoms"),
+)  # fmt: skip
 
 TWO_DAYS = (
-    Session(
-        "day 1, morning",
-        ("00_start_here", "02_core_concepts", "03_algorithm"),
-        "see it work, and train the five steps",
-    ),
-    Session(
-        "day 1, afternoon",
-        ("04_1_mathematical_model", "04_2_derivations", "04_4_schedule_lab", "05_1_autoencoder"),
-        "know what each formula computes, and what a latent is",
-    ),
-    Session(
-        "day 2, morning",
-        ("05_2_unet", "05_4_sampling"),
-        "explain the network, and choose a sampler",
-    ),
-    Session(
-        "day 2, afternoon",
-        ("05_5_text_to_image", "06_applications", "09_1_bug_museum"),
-        "from words to pixels; edit; find bugs",
-    ),
-)
+    Session("day 1, morning", ("00_start_here", "02_core_concepts", "03_algorithm"),
+            "see it work, and train the five steps"),
+    Session("day 1, afternoon", ("04_1_mathematical_model", "04_2_derivations",
+                                 "04_4_schedule_lab", "05_1_autoencoder"),
+            "know what each formula computes, and what a latent is"),
+    Session("day 2, morning", ("05_2_unet", "05_4_sampling"),
+            "explain the network, and choose a sampler"),
+    Session("day 2, afternoon", ("05_5_text_to_image", "06_applications", "09_1_bug_museum"),
+            "from words to pixels; edit; find bugs"),
+)  # fmt: skip
 
 
 def read_costs(folder: Path = CHAPTER_FILES) -> dict[str, dict]:
@@ -144,7 +115,8 @@ def plan_table(
 
     for session in plan:
         everything += session.chapters
-        rows.append(row(session.when, session.chapters, links(session.chapters), session.goal))
+        links = ", ".join(CHAPTERS[stem].link for stem in session.chapters)
+        rows.append(row(session.when, session.chapters, links, session.goal))
     rows.append(row("**in all**", everything, f"{len(everything)} chapters", ""))
     head = f"| {' | '.join(columns)} | in all, estimated |"
     return "\n".join([head, "|---|---|---|---|---|---|", *rows])

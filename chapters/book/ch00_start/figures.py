@@ -17,17 +17,12 @@ from torch import Tensor
 from book.ch00_start.book_map import CHAPTERS, direct, levels
 from book.figures import COLOURS, GREY, WIDTH, axes, ellipse, in_rgb
 
-PARTS = {  # first digit of a chapter's number: its part of the book, and its colour
+PARTS = {  # first digits of chapters' numbers: their part of the book, and its colour
     "0": ("start", COLOURS[6]),
-    "1": ("ideas", COLOURS[0]),
-    "2": ("ideas", COLOURS[0]),
-    "3": ("ideas", COLOURS[0]),
+    "123": ("ideas", COLOURS[0]),
     "4": ("mathematics", COLOURS[1]),
     "5": ("code", COLOURS[2]),
-    "6": ("use, and beyond", COLOURS[3]),
-    "7": ("use, and beyond", COLOURS[3]),
-    "8": ("use, and beyond", COLOURS[3]),
-    "9": ("use, and beyond", COLOURS[3]),
+    "6789": ("use, and beyond", COLOURS[3]),
 }
 
 
@@ -75,7 +70,7 @@ def chart(height: float = 4.9) -> Figure:
         for need in direct(stem):
             passing = [places[need, c] for c in range(level[need] + 1, level[stem])]
             _arrow(ax, [places[need], *passing, places[stem]])
-    for k, (name, colour) in enumerate(dict(PARTS.values()).items()):
+    for k, (name, colour) in enumerate(PARTS.values()):
         ax.text(k * columns / 5.4, rows + 0.2, f"■ {name}", color=colour, fontsize=9, va="center")
     return fig
 
@@ -110,15 +105,12 @@ BOX = (0.74, 0.78)  # width and height of a chapter's box, in columns and rows
 
 def _box(ax, stem: str, place: tuple[int, float]) -> None:
     chapter, (x, y) = CHAPTERS[stem], place
-    colour = PARTS[chapter.number[0]][1]
-    style = {"boxstyle": "round,pad=0,rounding_size=0.06", "linewidth": 1.6, "zorder": 2}
-    ax.add_patch(FancyBboxPatch((x, y), *BOX, facecolor="white", edgecolor=colour, **style))
-    name = textwrap.fill(chapter.name, 13)
-    ax.text(
-        x + 0.05, y + BOX[1] / 2, chapter.number, fontsize=11, weight="bold", color=colour,
-        va="center", zorder=3,
-    )  # fmt: skip
-    ax.text(x + 0.24, y + BOX[1] / 2, name, fontsize=8.5, va="center", zorder=3)
+    [colour] = [colour for digits, (_, colour) in PARTS.items() if chapter.number[0] in digits]
+    outline = {"boxstyle": "round,pad=0,rounding_size=0.06", "linewidth": 1.6, "zorder": 2}
+    ax.add_patch(FancyBboxPatch((x, y), *BOX, facecolor="white", edgecolor=colour, **outline))
+    middle = {"y": y + BOX[1] / 2, "va": "center", "zorder": 3}
+    ax.text(x + 0.05, s=chapter.number, fontsize=11, weight="bold", color=colour, **middle)
+    ax.text(x + 0.24, s=textwrap.fill(chapter.name, 13), fontsize=8.5, **middle)
 
 
 def _arrow(ax, stops: Sequence[tuple[int, float]]) -> None:

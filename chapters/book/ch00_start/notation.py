@@ -1,7 +1,6 @@
 """The notation of the book: each symbol, its name in the code, where that lives, what it means.
 
     SYMBOLS      one entry per symbol, in the order in which they are met
-    names_in     the names that a place of the package has: attributes, fields, arguments
     deviations   how far the tables of a schedule are from the definitions written here
     table        everything as Markdown
 
@@ -9,15 +8,13 @@ The definitions are computed anew from the betas, as plainly as they are printed
 schedule.py, whose tables they check.
 """
 
-import importlib
-import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from minildm.schedule import DiscreteSchedule, linear_betas
+from minildm.schedule import DiscreteSchedule
 
 
 class Symbol(NamedTuple):
@@ -118,26 +115,6 @@ SYMBOLS = (
 )  # fmt: skip
 
 
-def names_in(where: str) -> set[str]:
-    """The names in "module", "module.thing" or "module.Class.method" of minildm.
-
-    Of a module or a class: attributes and fields, for a schedule also its tables; of a function:
-    arguments. Raises ValueError where there is no such place.
-    """
-    module, *path = where.split(".")
-    try:
-        place = importlib.import_module(f"minildm.{module}")
-        for name in path:
-            place = getattr(place, name)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"where must name a place in minildm; got {where!r} ({error})") from error
-    if place is DiscreteSchedule:
-        return set(dir(DiscreteSchedule(linear_betas())))
-    if inspect.isfunction(place):
-        return set(inspect.signature(place).parameters)
-    return set(dir(place))
-
-
 def deviations(schedule: DiscreteSchedule) -> dict[str, float]:
     """Code name -> largest relative difference from its definition, over t = 0..T.
 
@@ -157,10 +134,8 @@ def deviations(schedule: DiscreteSchedule) -> dict[str, float]:
     return found
 
 
-def table(symbols: Iterable[Symbol] = SYMBOLS) -> str:
+def table() -> str:
     """The notation as a Markdown table."""
-    rows = [
-        f"| ${s.latex}$ | `{s.code}` | {s.meaning} | {s.shape} | `{s.where}` |" for s in symbols
-    ]
-    head = "| symbol | in code | meaning | shape | lives in |"
-    return "\n".join([head, "|---|---|---|---|---|", *rows])
+    head = ["| symbol | in code | meaning | shape | lives in |", "|---|---|---|---|---|"]
+    row = "| ${0.latex}$ | `{0.code}` | {0.meaning} | {0.shape} | `{0.where}` |"
+    return "\n".join([*head, *map(row.format, SYMBOLS)])
