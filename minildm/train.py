@@ -247,7 +247,7 @@ def _kept_latents(cache: Path, made_from: dict) -> Tensor | None:
         same = (
             then["weights"] == made_from["weights"]
             and math.isclose(then["scale"], made_from["scale"], rel_tol=1e-5)
-            and not training_data.other_data(then["images"], made_from["images"])
+            and not training_data.change(then["images"], made_from["images"])
         )
         return tensors["z0"] if same else None
     except (FileNotFoundError, CheckpointError, KeyError, TypeError):

@@ -33,8 +33,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from minildm.engine.devices import LOCK
 from minildm.engine.fit import build, fit
-from minildm.engine.lock import LOCK
 from minildm.engine.optim import EMA
 from minildm.engine.records import collect, read_history
 from minildm.engine.resume import METRICS, checkpoints

@@ -1,11 +1,13 @@
 """One training loop for every network of the book.
 
 ``fit`` trains any network on any per-sample loss and yields its progress. With a folder it leaves
-checkpoints, from which it goes on bit for bit; on several processes it gives what one would give.
-It stops at the first number that is not finite, and between two steps when Ctrl-C is pressed.
+checkpoints, from which it goes on bit for bit (resume.py); on several processes it gives what one
+would give. It stops at the first number that is not finite, and between two steps when Ctrl-C is
+pressed.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
@@ -17,18 +19,26 @@ from torch import Tensor, nn
 
 from minildm.checks import inputs
 from minildm.checks.inputs import NotFinite
-from minildm.engine.devices import accelerated, check_device, processes, unprepare
-from minildm.engine.optim import EMA, make_optimizer, restore_optimizer
-from minildm.engine.randomness import Randomness
+from minildm.engine.devices import (
+    Randomness,
+    accelerated,
+    check_device,
+    postponed,
+    processes,
+    unprepare,
+)
+from minildm.engine.optim import EMA, make_optimizer
 from minildm.engine.records import Log, Progress, summary
-from minildm.engine.resume import Keeper, checkpoints, unusable
+from minildm.engine.resume import Keeper, checkpoints
 from minildm.engine.settings import FitConfig
-from minildm.engine.stopping import Diverged, postponed, what_is_wrong
 from minildm.engine.training_data import name_of
-from minildm.files.checkpoint import load_weights
 from minildm.noise import Batch, batch_indices
 
 Loss = Callable[[nn.Module, Batch], tuple[Tensor, Tensor | None]]
+
+
+class Diverged(ValueError):
+    """A loss, a gradient or a weight is not finite; the message says where, and what to try."""
 
 
 def fit(
@@ -47,8 +57,8 @@ def fit(
     ``loss(net, batch) -> (losses, level)``: losses (B,), level (B,) in (0, 1] or None.
     The network is trained in place; ``ema.net`` follows it. Nothing happens until iterated.
 
-    folder      where checkpoints and metrics.jsonl go (see state.py); None: nowhere. No other
-                process can train there at the same time
+    folder      where checkpoints and metrics.jsonl go (resume.py); None: nowhere. No other process
+                can train there at the same time
     resume      True: go on from the newest checkpoint, if there is one; "last-good": pass over
                 damaged ones; "longer": config.steps may be more than it was. The records up to
                 there are yielded again, from the file
@@ -66,39 +76,42 @@ def fit(
 
     Raises Diverged, a ValueError, at the first loss, gradient or weight that is not finite: the
     network and the average are then as before that step, and no checkpoint has such a number.
-    Raises ValueError and CheckpointError as ``check_run``, ``Keeper`` and ``Keeper.find`` do.
+    Raises ValueError and CheckpointError as ``check_run``, ``Keeper`` and ``Keeper.begin`` do.
     """
     check_run(config, n)
-    with accelerated(config.precision, config.device) as accelerator:
-        training = _Training(accelerator, net, loss, n, config, ema)
-        keeper = None
-        try:
-            if folder is not None:
-                keeper = Keeper(folder, training.settings(settings), accelerator.is_main_process)
-                yield from training.begin(keeper, resume)
-            while training.step < config.steps:
-                with postponed(wanted=training.world == 1) as interrupt:
-                    training.advance()
-                    last = training.step == config.steps
-                    logs = last or not training.step % config.log_every
-                    saves = last or not training.step % config.save_every
-                    record = training.record() if logs else None
-                    if saves or interrupt.asked:
-                        training.check_weights()
-                    if keeper and record:
-                        keeper.log(record)
-                    if keeper and (saves or interrupt.asked):
-                        keeper.save(training.step, *training.state())
-                if interrupt.asked:
-                    raise training.interrupted()
-                if saves and every_save:
-                    training.show(every_save)
-                if record:
-                    yield record
-        finally:
-            unprepare(net)
-            if keeper:
-                keeper.close()
+    with accelerated(config.precision, config.device) as accelerator, ExitStack() as at_the_end:
+        at_the_end.callback(unprepare, net)
+        run = _Training(accelerator, net, loss, config, ema)
+        if folder is not None:
+            run.keeper = Keeper(folder, run.settings(n, settings), accelerator.is_main_process)
+            at_the_end.callback(run.keeper.close)
+            yield from run.keeper.begin(run, resume)
+        while run.step < config.steps:
+            with postponed(wanted=run.world == 1) as interrupt:
+                with run.one_step():
+                    for group in run.optimizer.param_groups:
+                        group["lr"] = config.lr_at(run.step)
+                    indices = batch_indices(n, config.batch, run.step, config.seed)
+                    parts = run.backward(indices[run.rank :: run.world])
+                    norm = accelerator.clip_grad_norm_(net.parameters(), config.clip)
+                    run.note(norm.detach(), parts)
+                    run.optimizer.step()
+                    run.optimizer.zero_grad()
+                    if ema is not None:
+                        ema.update(net)
+                record = run.record() if run.due(config.log_every) else None
+                if run.due(config.save_every) or interrupt.asked:
+                    run.check_weights()
+                if run.keeper and record:
+                    run.keeper.log(record)
+                if run.keeper and (run.due(config.save_every) or interrupt.asked):
+                    run.keeper.save(run)
+            if interrupt.asked:
+                raise run.interrupted()
+            if every_save and run.due(config.save_every):
+                run.show(every_save)
+            if record:
+                yield record
 
 
 def check_run(config: FitConfig, n: int) -> None:
@@ -114,70 +127,70 @@ def check_run(config: FitConfig, n: int) -> None:
         )
 
 
+def build(make: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """``make()`` with random weights that depend on ``seed`` only; torch's own state is kept."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return make()
+
+
 class _Training:
-    """The state of a training, and one step of it."""
+    """What a training consists of, and the parts of its step. resume.py takes it to the disk."""
 
     def __init__(
-        self, accelerator: Accelerator, net: nn.Module, loss: Loss, n: int, config: FitConfig,
+        self, accelerator: Accelerator, net: nn.Module, loss: Loss, config: FitConfig,
         ema: EMA | None,
     ) -> None:  # fmt: skip
-        self.accelerator, self.net, self.loss, self.n = accelerator, net, loss, n
-        self.config, self.ema = config, ema
-        self.world, self.rank = accelerator.num_processes, accelerator.process_index
         if not any(p.requires_grad for p in net.parameters()):
             raise ValueError("net has no weights to train: all are frozen, or there are none")
+        self.accelerator, self.net, self.loss = accelerator, net, loss
+        self.config, self.ema = config, ema
+        self.world, self.rank = accelerator.num_processes, accelerator.process_index
         net.to(accelerator.device).train()
         if ema is not None:
             ema.net.to(accelerator.device)
-        self.optimizer = make_optimizer(net, config, accelerator.device)
-        self.model, self.prepared = accelerator.prepare(net, self.optimizer)
+        optimizer = make_optimizer(net, config, accelerator.device)
+        self.model, self.optimizer = accelerator.prepare(net, optimizer)
         self.randomness = Randomness(accelerator.device, config.seed, self.rank)
         self.step, self.seconds, self.log = 0, 0.0, Log()
         self.logged = (0, 0.0)  # step and seconds of the last record
-        self.parts: list[tuple] = []  # (indices, losses, level) of the parts of this step
         self.keeper: Keeper | None = None
 
-    def settings(self, more: Mapping | None) -> dict:
+    def settings(self, n: int, more: Mapping | None) -> dict:
         """Everything that must be the same when the training goes on."""
-        run = {"samples": self.n, "processes": self.world, "averaged": self.ema is not None}
-        named = {"loss": name_of(self.loss)}
-        return {**named, **(more or {}), "fit": asdict(self.config), **run}
+        run = {"samples": n, "processes": self.world, "averaged": self.ema is not None}
+        return {"loss": name_of(self.loss), **(more or {}), "fit": asdict(self.config), **run}
 
-    def advance(self) -> None:
-        """One optimiser step."""
+    def due(self, every: int) -> bool:
+        """Whether something is to be done now that is done ``every`` so many steps, and at last."""
+        return self.step == self.config.steps or self.step % every == 0
+
+    @contextmanager
+    def one_step(self) -> Iterator[None]:
+        """Time and count what is in the block; Diverged where it meets NotFinite."""
         start = perf_counter()
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.lr_at(self.step)
-        indices = batch_indices(self.n, self.config.batch, self.step, self.config.seed)
-        mine = indices[self.rank :: self.world]
-        *parts, last = mine.tensor_split(self.config.accumulate)
-        self.parts = []
-        with self.randomness:
-            with self.accelerator.no_sync(self.model):  # the last part exchanges all gradients
-                for part in parts:
-                    self._backward(part)
-            self._backward(last)
-        norm = self.accelerator.clip_grad_norm_(self.net.parameters(), self.config.clip)
-        self._note(norm.detach())
-        self.prepared.step()
-        self.prepared.zero_grad()
-        if self.ema is not None:
-            try:
-                self.ema.update(self.net)
-            except Diverged as error:
-                raise self._diverged(str(error)) from error
+        try:
+            yield
+        except NotFinite as error:
+            self.optimizer.zero_grad()
+            raise self.diverged(self.step + 1, str(error)) from error
         self.step += 1
         self.seconds += perf_counter() - start
 
-    def _backward(self, indices: Tensor) -> None:
-        """Add the gradient of this part's share of the mean over the whole batch."""
-        batch = Batch(self.config.seed, self.step, indices)
-        try:
-            with self.accelerator.autocast():
-                losses, level = self.loss(self.model, batch)
-        except NotFinite as error:  # the losses of losses.py refuse an output with NaN
-            self.prepared.zero_grad()
-            raise self._diverged(str(error)) from error
+    def backward(self, indices: Tensor) -> list[tuple]:
+        """The gradient of these samples' share of the mean over the whole batch, in parts.
+
+        Returns (indices, losses, level) of each part.
+        """
+        *first, last = indices.tensor_split(self.config.accumulate)
+        with self.randomness:
+            with self.accelerator.no_sync(self.model):  # the last part exchanges all gradients
+                parts = [self._backward(part) for part in first]
+            return [*parts, self._backward(last)]
+
+    def _backward(self, indices: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        with self.accelerator.autocast():
+            losses, level = self.loss(self.model, Batch(self.config.seed, self.step, indices))
         for name, values in (("one value", losses), ("one level", level)):
             if values is not None and values.shape != (len(indices),):
                 raise ValueError(
@@ -186,26 +199,25 @@ class _Training:
                 )
         # Gradients of several processes are averaged, so each one counts ``world`` times.
         self.accelerator.backward(losses.sum() / (self.config.batch / self.world))
-        self.parts.append((indices, losses.detach(), level))
+        return indices, losses.detach(), level
 
-    # --- numbers that are not finite -------------------------------------------------------------
+    # --- numbers that are not finite, and Ctrl-C -------------------------------------------------
 
-    def _note(self, norm: Tensor) -> None:
-        """Log the step's losses and the norm of its gradient (); Diverged if one is not finite."""
-        total = norm + sum(losses.sum() for _, losses, _ in self.parts)
+    def note(self, norm: Tensor, parts: list[tuple]) -> None:
+        """Log the step's losses and the norm of its gradient (); NotFinite if one is not."""
+        total = norm + sum(losses.sum() for _, losses, _ in parts)
         if torch.isfinite(total):  # one question to the device
             self.log.norms.append(norm.reshape(1))  # () -> (1,)
-        elif not self._skipped():
-            self.prepared.zero_grad()
-            raise self._diverged(what_is_wrong(norm, self.parts))
-        for _, losses, level in self.parts:
+        elif not self._skipped(parts):
+            raise NotFinite(what_is_wrong(norm, parts))
+        for _, losses, level in parts:
             self.log.add(losses, level)
 
-    def _skipped(self) -> bool:
+    def _skipped(self, parts: list[tuple]) -> bool:
         """Whether only the gradient of a loss that fp16 has scaled up is too large: then the
         optimiser skips the step, and the scale is halved. It begins at 65,536."""
         scaler = self.accelerator.scaler
-        finite = all(bool(torch.isfinite(losses).all()) for _, losses, _ in self.parts)
+        finite = all(bool(torch.isfinite(losses).all()) for _, losses, _ in parts)
         return finite and scaler is not None and scaler.get_scale() >= 1
 
     def check_weights(self) -> None:
@@ -214,18 +226,19 @@ class _Training:
         for kind, net in nets.items():
             for name, value in net.state_dict().items():
                 if value.is_floating_point() and not torch.isfinite(value).all():
-                    self.step -= 1  # it did not succeed
-                    raise self._diverged(f"{name} of the {kind} is not finite any more")
+                    what = f"{name} of the {kind} is not finite any more"
+                    raise self.diverged(self.step, what)
 
-    def _diverged(self, what: str) -> Diverged:
+    def diverged(self, step: int, what: str) -> Diverged:
+        """What is raised where step 1, 2, .. has not succeeded."""
         kept = "No folder was given, so nothing is kept"
         if self.keeper is not None:
             kept = "There is no checkpoint yet"
             for place in checkpoints(self.keeper.folder)[:1]:
                 kept = f"The last good checkpoint is {place}"
         return Diverged(
-            f"stopped at step {self.step + 1} of {self.config.steps}, learning rate "
-            f"{self.config.lr_at(self.step):.3g}: {what}. {kept}. Try a smaller lr, a longer "
+            f"stopped at step {step} of {self.config.steps}, learning rate "
+            f"{self.config.lr_at(step - 1):.3g}: {what}. {kept}. Try a smaller lr, a longer "
             "warmup or precision 'no'; if it is the same samples again, look at them and at the "
             "loss"
         )
@@ -241,10 +254,12 @@ class _Training:
         error.add_note(note)
         return error
 
+    # --- what is seen of it ----------------------------------------------------------------------
+
     def record(self) -> Progress:
         """The means since the last record, over all processes."""
         start = perf_counter()
-        log = self._gathered_log()  # waits for the device
+        log = self.gathered_log()  # waits for the device
         self.seconds += perf_counter() - start
         step, seconds = self.logged
         rate = (self.step - step) * self.config.batch / max(self.seconds - seconds, 1e-9)
@@ -259,66 +274,35 @@ class _Training:
         self.net.train()
         self.accelerator.wait_for_everyone()
 
-    # --- to disk and back ------------------------------------------------------------------------
-
-    def begin(self, keeper: Keeper, resume: bool | str) -> list[Progress]:
-        """Go on from the keeper's checkpoint, if there is one; returns the records up to there."""
-        self.keeper = keeper
-        found = keeper.find(resume)
-        self.accelerator.wait_for_everyone()  # nobody tidies up while another process reads
-        if found is not None:
-            try:
-                self._restore(*found)
-            except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-                raise unusable(found[0], error) from error
-        return keeper.tidy(self.step, found[2]["refused"] if found else [])
-
-    def state(self) -> tuple[dict[str, Tensor], dict]:
-        """(tensors, JSON-able rest): all that the next steps depend on."""
-        tensors = {f"net.{name}": value for name, value in self.net.state_dict().items()}
-        if self.ema is not None:
-            tensors |= {f"ema.{name}": v for name, v in self.ema.net.state_dict().items()}
-        for i, values in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{i}.{name}": torch.as_tensor(v) for name, v in values.items()}
-        tensors |= {f"log.{name}": value for name, value in self._gathered_log().items()}
-        scaler = self.accelerator.scaler
-        return tensors, {
-            "seconds": self.seconds,
-            "logged": self.logged,
-            "ema_updates": None if self.ema is None else self.ema.updates,
-            "scaler": None if scaler is None else scaler.state_dict(),
-            "randomness": self._gathered([self.randomness.state()]),
-        }
-
-    def _restore(self, place: Path, tensors: Mapping[str, Tensor], info: Mapping) -> None:
-        load_weights(self.net, _under("net.", tensors), place)
-        if self.ema is not None:
-            load_weights(self.ema.net, _under("ema.", tensors), place)
-            self.ema.updates = info["ema_updates"]
-        restore_optimizer(self.optimizer, _under("optimizer.", tensors))
-        self.randomness.continue_from(info["randomness"][self.rank])
-        if info["scaler"] is not None:
-            self.accelerator.scaler.load_state_dict(info["scaler"])
-        self.step, self.seconds, self.logged = info["step"], info["seconds"], info["logged"]
-        if self.accelerator.is_main_process:  # it holds what all processes have noted
-            for name, values in _under("log.", tensors).items():
-                getattr(self.log, name).append(values)
-
-    def _gathered_log(self) -> dict[str, Tensor]:
-        logs = self._gathered([self.log.tensors()])
+    def gathered_log(self) -> dict[str, Tensor]:
+        """What all processes have noted since the last record."""
+        logs = self.gathered([self.log.tensors()])
         names = {name: None for log in logs for name in log}  # a set that keeps the order
         return {name: torch.cat([log[name] for log in logs if name in log]) for name in names}
 
-    def _gathered(self, mine: list) -> list:
+    def gathered(self, mine: list) -> list:
+        """The entries of all processes, in their order."""
         return gather_object(mine) if self.world > 1 else mine
 
 
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+def what_is_wrong(norm: Tensor, parts: list[tuple]) -> str:
+    """In words: which losses of a step are not finite, and where; or that its gradient is not.
 
+    ``norm`` (): of the gradient. ``parts``: (indices, losses, levels or None), each (b,).
+    """
+    indices, losses = (torch.cat([part[i].cpu() for part in parts]) for i in (0, 1))  # (B,) each
+    levels = None if parts[0][2] is None else torch.cat([part[2].cpu() for part in parts])
 
-def build(make: Callable[[], nn.Module], seed: int) -> nn.Module:
-    """``make()`` with random weights that depend on ``seed`` only; torch's own state is kept."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return make()
+    def described(i: int) -> str:
+        level = "" if levels is None else f" at noise level {float(levels[i]):.3g}"
+        return f"sample {int(indices[i])}{level}"
+
+    bad = (~torch.isfinite(losses)).nonzero()[:, 0].tolist()
+    if not bad:
+        i = int(losses.argmax())
+        return (
+            f"the norm of the gradient is {float(norm):g}, though all losses are finite (the "
+            f"largest, {float(losses[i]):.3g}, is that of {described(i)})"
+        )
+    shown = ", ".join(map(described, bad[:4])) + ", .." * (len(bad) > 4)
+    return f"{len(bad)} of {len(losses)} losses are NaN or infinite ({shown})"

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from minildm.checks import inputs
 from minildm.engine.settings import FitConfig
-from minildm.engine.stopping import Diverged
 
 
 class EMA:
@@ -31,12 +30,12 @@ class EMA:
     def update(self, net: nn.Module) -> None:
         """Move the average towards the weights of ``net``; buffers are copied.
 
-        Raises Diverged, a ValueError, for weights that are not finite, or so large that their
+        Raises NotFinite, a ValueError, for weights that are not finite, or so large that their
         squares are not; the average then stays as it was.
         """
         norm = nn.utils.get_total_norm([p.detach() for p in net.parameters()])
         if not norm.is_meta and not torch.isfinite(norm):
-            raise Diverged("the weights are not finite")
+            raise inputs.NotFinite("the weights are not finite")
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
         for average, weight in zip(self.net.parameters(), net.parameters(), strict=True):

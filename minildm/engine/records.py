@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from minildm.engine.devices import is_main_process, processes, surroundings
-from minildm.engine.stopping import postponed
+from minildm.engine.devices import is_main_process, postponed, processes, surroundings
 from minildm.files.checkpoint import CheckpointError, replace_files, write_figures
 
 LEVELS = 10  # the loss is logged for each tenth of the time range

@@ -235,7 +235,7 @@ def fingerprint(x: Any) -> dict | None:
     sha256   of its bytes
     sketch   for real numbers: SKETCH sums over them all with random signs, in units of their root
              mean square; they hardly change by rounding, so that the same data computed on
-             another kind of processor is known again (``other_data``)
+             another kind of processor is known again (``change``)
     """
     if x is None:
         return None
@@ -262,17 +262,26 @@ def _sketch(whole: Tensor) -> list[float]:
     return (sums / math.sqrt(squares or 1.0)).tolist()
 
 
-def other_data(then: Any, now: Any) -> bool:
-    """Whether two fingerprints are of data that differ by more than rounding."""
-    if not (isinstance(then, Mapping) and isinstance(now, Mapping)):
-        return then != now
-    if then.get("sha256") == now.get("sha256"):
-        return then.get("n") != now.get("n") or then.get("shape") != now.get("shape")
-    if "sketch" not in then or "sketch" not in now:
-        return True
-    same = (then.get("n"), then.get("shape")) == (now.get("n"), now.get("shape"))
-    pairs = zip(then["sketch"], now["sketch"], strict=True)
-    return not (same and all(abs(a - b) <= CLOSE for a, b in pairs))
+def change(then: Any, now: Any) -> str:
+    """In words, how a setting differs from what it was; "" if it does not.
+
+    Fingerprints of data differ if the data does, by more than rounding.
+    """
+    prints = [value for value in (then, now) if isinstance(value, Mapping)]
+    if len(prints) < 2:
+        if then == now:
+            return ""
+        if not prints:
+            return f"was {then!r} and is {now!r} now"
+        return "was not there and is now" if then is None else "was there and is not now"
+    for name in ("n", "shape"):
+        if then.get(name) != now.get(name):
+            return f"holds other data ({name} was {then.get(name)} and is {now.get(name)} now)"
+    same = then.get("sha256") == now.get("sha256")
+    if not same and "sketch" in then and "sketch" in now:
+        pairs = zip(then["sketch"], now["sketch"], strict=True)
+        same = all(abs(a - b) <= CLOSE for a, b in pairs)
+    return "" if same else "holds other data, of the same shape"
 
 
 def name_of(function: Callable | None) -> str | None:

@@ -16,13 +16,12 @@ import pytest
 import torch
 from kill_training import CONFIG, SAMPLES, differences, loss, network
 
-from minildm.engine import lock
-from minildm.engine.fit import fit
-from minildm.engine.lock import LOCK, FolderLock
+from minildm.engine import devices
+from minildm.engine.devices import LOCK, FolderLock, postponed
+from minildm.engine.fit import Diverged, _Training, fit
 from minildm.engine.optim import EMA
 from minildm.engine.records import collect, read_history
 from minildm.engine.resume import METRICS, checkpoints
-from minildm.engine.stopping import Diverged, postponed
 from minildm.files.checkpoint import load_checkpoint
 
 SHORT = replace(CONFIG, steps=12, save_every=4, log_every=3)
@@ -126,23 +125,21 @@ def test_a_gradient_that_fp16_has_scaled_too_far_is_skipped_not_refused(monkeypa
         def get_scale(self):
             return self.scale
 
-    from minildm.engine.fit import _Training
-
     seen = []
-    original = _Training._note
+    original = _Training.note
 
-    def note(self, norm):
+    def note(self, norm, parts):
         self.accelerator.scaler = Scaler()
         Scaler.scale = 65536.0 if self.step < 4 else 0.5
         if self.step in (2, 6):
             norm = torch.tensor(math.inf)
             for parameter in self.net.parameters():
                 parameter.grad = torch.zeros_like(parameter)  # as the scaler would skip the step
-        original(self, norm)
+        original(self, norm, parts)
         seen.append(len(self.log.norms))
         self.accelerator.scaler = None
 
-    monkeypatch.setattr(_Training, "_note", note)
+    monkeypatch.setattr(_Training, "note", note)
     with pytest.raises(Diverged, match="stopped at step 7 of 12"):
         train(None, config=replace(SHORT, log_every=12))
     assert seen == [1, 2, 2, 3, 4, 5]  # the third norm is not logged
@@ -323,11 +320,10 @@ def read_only(folder):
 # --- by another training --------------------------------------------------------------------------
 
 HOLD = """
-import importlib.util, sys
-spec = importlib.util.spec_from_file_location("lock", sys.argv[1])
-lock = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(lock)
-held = lock.FolderLock(lock.Path(sys.argv[2]))
+import sys
+from pathlib import Path
+from minildm.engine.devices import FolderLock
+held = FolderLock(Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -336,7 +332,7 @@ sys.stdin.read()
 @pytest.fixture
 def holder(tmp_path):
     """Another process, which holds the lock of ``tmp_path``."""
-    command = [sys.executable, "-S", "-c", HOLD, lock.__file__, str(tmp_path)]
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "held\n"
     yield process
@@ -385,14 +381,14 @@ def test_a_file_system_without_locks_is_said(tmp_path, monkeypatch):
     def unknown(handle):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(lock, "_lock", unknown)
+    monkeypatch.setattr(devices, "_lock", unknown)
     with pytest.warns(UserWarning, match="knows no locks"):
         FolderLock(tmp_path).release()
 
 
 def test_a_lock_whose_file_has_gone_is_taken_anew(tmp_path, monkeypatch):
     """The other one removes its file between our opening and our locking of it."""
-    original, removed = lock._lock, []
+    original, removed = devices._lock, []
 
     def gone(handle):
         if not removed:
@@ -400,7 +396,7 @@ def test_a_lock_whose_file_has_gone_is_taken_anew(tmp_path, monkeypatch):
             removed.append(True)
         original(handle)
 
-    monkeypatch.setattr(lock, "_lock", gone)
+    monkeypatch.setattr(devices, "_lock", gone)
     held = FolderLock(tmp_path)
     assert (tmp_path / LOCK).exists()
     held.release()

@@ -18,10 +18,9 @@ import minildm
 from book.digit_judge import ClassifierConfig
 from book.shape_reader import ReaderTraining
 from minildm.autoencoder import Autoencoder, AutoencoderConfig
-from minildm.engine.fit import build, fit
+from minildm.engine.fit import Diverged, build, fit
 from minildm.engine.optim import EMA
 from minildm.engine.settings import FitConfig
-from minildm.engine.stopping import Diverged
 from minildm.files.checkpoint import CheckpointError
 from minildm.noise import DROP, Batch, batch_indices, keyed_normal, keyed_uniform, mix
 from minildm.schedule import DiscreteSchedule, cosine_betas, linear_betas

@@ -72,7 +72,7 @@ def no_step(monkeypatch):
     def begun(*_):
         raise AssertionError("a step was taken")
 
-    monkeypatch.setattr("minildm.engine.fit._Training.advance", begun)
+    monkeypatch.setattr("minildm.engine.fit._Training.backward", begun)
 
 
 # --- pictures -------------------------------------------------------------------------------------
@@ -320,16 +320,16 @@ def changes(x):
 def test_fingerprints_tell_data_apart_and_know_rounded_data_again():
     for x in (images(), latents(), images(300)):
         print_ = training_data.fingerprint(x)
-        assert not training_data.other_data(print_, training_data.fingerprint(x.clone()))
+        assert not training_data.change(print_, training_data.fingerprint(x.clone()))
         for name, other in changes(x).items():
-            assert training_data.other_data(print_, training_data.fingerprint(other)), name
+            assert training_data.change(print_, training_data.fingerprint(other)), name
         rounded = x * (1 + 1e-6 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0)))
         assert not torch.equal(rounded, x)
-        assert not training_data.other_data(print_, training_data.fingerprint(rounded))
+        assert not training_data.change(print_, training_data.fingerprint(rounded))
     labels = training_data.fingerprint(LABELS)
-    assert training_data.other_data(labels, training_data.fingerprint(LABELS.flip(0)))
-    assert training_data.other_data(labels, None)
-    assert not training_data.other_data(None, training_data.fingerprint(None))
+    assert training_data.change(labels, training_data.fingerprint(LABELS.flip(0)))
+    assert training_data.change(labels, None)
+    assert not training_data.change(None, training_data.fingerprint(None))
 
 
 def test_a_sketch_is_the_sum_that_it_says():

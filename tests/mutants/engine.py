@@ -52,17 +52,17 @@ MUTANTS = [
         'info["randomness"][0]', (TWO,),
     ),
     Mutant(
-        28, 'resume without torch random numbers', 'minildm/engine/randomness.py',
+        28, 'resume without torch random numbers', 'minildm/engine/devices.py',
         '            "torch": _from_text(state["torch"]),',
         '            "torch": self._own["torch"],', (RESUME,),
     ),
     Mutant(
-        28, 'resume without Python random numbers', 'minildm/engine/randomness.py',
+        28, 'resume without Python random numbers', 'minildm/engine/devices.py',
         '            "python": (version, tuple(numbers), spare),',
         '            "python": self._own["python"],', (RESUME,),
     ),
     Mutant(
-        28, 'resume without NumPy random numbers', 'minildm/engine/randomness.py',
+        28, 'resume without NumPy random numbers', 'minildm/engine/devices.py',
         '            "numpy": tuple(state["numpy"]),',
         '            "numpy": self._own["numpy"],', (RESUME,),
     ),
@@ -107,12 +107,12 @@ MUTANTS = [
         'history = read_history(metrics) if', (RESUME,),
     ),
     Mutant(
-        28, 'the random numbers of the caller are those of the training', 'minildm/engine/randomness.py',
+        28, 'the random numbers of the caller are those of the training', 'minildm/engine/devices.py',
         '        self._caller = self._now()\n        self._set(self._own)',
         '        self._caller = self._now()', (RESUME, TRAIN),
     ),
     Mutant(
-        28, 'the training changes the random numbers of its caller', 'minildm/engine/randomness.py',
+        28, 'the training changes the random numbers of its caller', 'minildm/engine/devices.py',
         '        self._own = self._now()\n        self._set(self._caller)',
         '        self._own = self._now()', (RESUME, TRAIN),
     ),
@@ -337,15 +337,15 @@ MUTANTS = [
         '        signal.signal(signal.SIGINT, usual)\n', '        pass\n', (STOPPING,),
     ),
     Mutant(
-        0, 'two processes train in one folder', 'minildm/engine/lock.py',
+        0, 'two processes train in one folder', 'minildm/engine/devices.py',
         '                _lock(handle)\n', '                pass\n', (STOPPING,),
     ),
     Mutant(
-        0, 'a lock on a file that is gone counts', 'minildm/engine/lock.py',
+        0, 'a lock on a file that is gone counts', 'minildm/engine/devices.py',
         'if os.name == "nt" or _is_still(path, handle):', 'if True:', (STOPPING,),
     ),
     Mutant(
-        0, 'two trainings of one process write in one folder', 'minildm/engine/lock.py',
+        0, 'two trainings of one process write in one folder', 'minildm/engine/devices.py',
         'if self._file is None:\n            raise', 'if False:\n            raise', (STOPPING,),
     ),
     Mutant(
