@@ -24,8 +24,8 @@ from torch import Tensor, nn
 
 from minildm import checks, predict
 from minildm.autoencoder import Autoencoder, AutoencoderConfig
-from minildm.checks import inputs
-from minildm.engine import training_data
+from minildm.checks import inputs, training_data
+from minildm.engine import identity
 from minildm.engine.devices import is_main_process
 from minildm.engine.fit import build, check_run, fit
 from minildm.engine.optim import EMA
@@ -124,7 +124,7 @@ def train_autoencoder(
         x_hat, q = model(part, batch.normal(shape).to(part))
         return reconstruction(x_hat, part) + config.kl * kl_loss(q), None
 
-    about = {"reconstruction": training_data.name_of(reconstruction)}
+    about = {"reconstruction": identity.name_of(reconstruction)}
     trained = train_network(net, loss, config, "autoencoder", progress, about, {"x": x}, **keep)
     trained.net.measure_scale(few)
     return trained
@@ -158,8 +158,8 @@ def train_denoiser(
     net.trained_with = TrainedWith(config.parameterization, schedule, latent_size)
     checks.warn_of_signal_lost(config.parameterization, schedule)
     about = {
-        "schedule": training_data.describe_schedule(schedule),
-        "prepare": training_data.name_of(prepare),
+        "schedule": identity.describe_schedule(schedule),
+        "prepare": identity.name_of(prepare),
     }
     loss, data = _loss(config, schedule, z0, condition), {"z0": z0, "condition": condition}
     return train_network(net, loss, config, "denoiser", progress, about, data, **keep)
@@ -223,8 +223,8 @@ def encode_all(
     x = training_data.pictures("x", x, settings.image_channels, settings.factor)
     if cache is not None:
         made_from = {
-            "images": training_data.fingerprint(x),
-            "weights": training_data.weights_digest(autoencoder, but=("scale",)),
+            "images": identity.fingerprint(x),
+            "weights": identity.weights_digest(autoencoder, but=("scale",)),
             "scale": float(autoencoder.scale),
         }
         kept = _kept_latents(Path(cache), made_from)
@@ -247,7 +247,7 @@ def _kept_latents(cache: Path, made_from: dict) -> Tensor | None:
         same = (
             then["weights"] == made_from["weights"]
             and math.isclose(then["scale"], made_from["scale"], rel_tol=1e-5)
-            and not training_data.change(then["images"], made_from["images"])
+            and not identity.change(then["images"], made_from["images"])
         )
         return tensors["z0"] if same else None
     except (FileNotFoundError, CheckpointError, KeyError, TypeError):
@@ -314,7 +314,7 @@ def train_network(
     """
     settings, n = {**asdict(config), **about}, len(next(iter(data.values())))
     if keep.get("folder") is not None:
-        settings |= {key: training_data.fingerprint(x) for key, x in data.items()}
+        settings |= {key: identity.fingerprint(x) for key, x in data.items()}
     ema = EMA(net, config.fit.ema)
     run = fit(net, loss, n, config.fit, ema, settings=settings, **keep)
     return Trained(ema.net, collect(run, config.fit, name, progress))

@@ -6,7 +6,6 @@
     FolderLock    its folder, in which no other process may train
 """
 
-import contextlib
 import errno
 import json
 import os
@@ -17,7 +16,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -129,15 +128,13 @@ class Randomness:
 
     def __init__(self, device: torch.device, *key: int) -> None:
         self._device = None if device.type == "cpu" else torch.get_device_module(device)
-        caller = self._now()
-        seed = mix(STREAM, *key)
-        torch.default_generator.manual_seed(seed)
-        if self._device is not None:
-            self._device.manual_seed(seed)
-        random.seed(seed)
-        np.random.seed(seed % 2**32)  # noqa: NPY002 - the global stream is what is kept apart
-        self._own = self._now()
-        self._set(caller)
+        self._own, seed = self._now(), mix(STREAM, *key)
+        with self:
+            torch.default_generator.manual_seed(seed)
+            if self._device is not None:
+                self._device.manual_seed(seed)
+            random.seed(seed)
+            np.random.seed(seed % 2**32)  # noqa: NPY002 - the global stream is what is kept apart
 
     def __enter__(self) -> None:
         self._caller = self._now()
@@ -163,21 +160,17 @@ class Randomness:
             raise ValueError(
                 "the random numbers were drawn on another kind of device; train on the same one"
             )
-        caller = self._now()
         try:
             version, numbers, spare = state["python"]
-            own = {
-                "torch": _from_text(state["torch"]),
-                "device": _from_text(state["device"]),
-                "python": (version, tuple(numbers), spare),
-                "numpy": tuple(state["numpy"]),
-            }
-            self._set(own)
+            with self:
+                self._set({
+                    "torch": _from_text(state["torch"]),
+                    "device": _from_text(state["device"]),
+                    "python": (version, tuple(numbers), spare),
+                    "numpy": tuple(state["numpy"]),
+                })  # fmt: skip
         except (LookupError, TypeError, ValueError, RuntimeError, OverflowError) as error:
             raise ValueError(f"the random numbers are damaged ({error!r})") from error
-        finally:
-            self._set(caller)
-        self._own = own
 
     def _now(self) -> dict:
         return {
@@ -285,7 +278,7 @@ class FolderLock:
         del _held[self.folder]
         if os.name == "nt":  # which removes no file that is open
             os.close(handle)
-            with contextlib.suppress(OSError):  # another one has taken it already
+            with suppress(OSError):  # another one has taken it already
                 (self.folder / LOCK).unlink()
         else:
             (self.folder / LOCK).unlink(missing_ok=True)
@@ -309,7 +302,7 @@ class FolderLock:
                     f"{path.parent}: this file system knows no locks ({error.strerror}); take care "
                     "that no other process trains there"
                 )
-            with contextlib.suppress(FileNotFoundError):
+            with suppress(FileNotFoundError):
                 if os.name == "nt" or os.path.samestat(os.stat(path), os.fstat(handle)):
                     return handle
             os.close(handle)  # the one before has removed the file between our two calls

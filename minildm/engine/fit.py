@@ -27,11 +27,11 @@ from minildm.engine.devices import (
     processes,
     unprepare,
 )
+from minildm.engine.identity import name_of
 from minildm.engine.optim import EMA, make_optimizer
 from minildm.engine.records import Log, Progress, summary
 from minildm.engine.resume import Keeper, checkpoints
 from minildm.engine.settings import FitConfig
-from minildm.engine.training_data import name_of
 from minildm.noise import Batch, batch_indices
 
 Loss = Callable[[nn.Module, Batch], tuple[Tensor, Tensor | None]]

@@ -50,8 +50,7 @@ class Log:
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything noted, on the CPU; a kind without entries is left out."""
-        kinds = {"losses": self.losses, "levels": self.levels, "norms": self.norms}
-        return {name: torch.cat([p.cpu() for p in parts]) for name, parts in kinds.items() if parts}
+        return {k: torch.cat([p.cpu() for p in parts]) for k, parts in vars(self).items() if parts}
 
 
 def summary(log: dict[str, Tensor], step: int, lr: float, seconds: float, rate: float) -> Progress:
@@ -96,9 +95,13 @@ def write_history(history: Iterable[Progress], path: str | Path) -> None:
 
 def to_line(record: Progress) -> str:
     """One record as a line of JSON."""
-    values = record._asdict()
-    values["by_level"] = [_known(value) for value in record.by_level]
-    return json.dumps({name: _known(value) for name, value in values.items()}) + "\n"
+    return json.dumps({name: _known(value) for name, value in record._asdict().items()}) + "\n"
+
+
+def _known(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_known(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_history(path: str | Path, last: int | None = None) -> list[Progress]:
@@ -140,22 +143,13 @@ def _from_line(line: str) -> Progress:
     if not isinstance(values["by_level"], list):
         raise ValueError(f"by_level must be a list; got {values['by_level']!r}")
     levels = tuple(_number("by_level", value) for value in values.pop("by_level"))
-    return Progress(
-        step=values.pop("step"), by_level=levels,
-        **{name: _number(name, value) for name, value in values.items()},
-    )  # fmt: skip
+    return Progress(**{k: _number(k, value) for k, value in values.items()}, by_level=levels)
 
 
-def _known(value):
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _number(name: str, value):
-    if value is None:
-        return math.nan
-    if type(value) not in (int, float):
+def _number(name: str, value: Any) -> float:
+    if value is not None and type(value) not in (int, float):
         raise ValueError(f"{name} must be a number; got {value!r}")
-    return value
+    return math.nan if value is None else value
 
 
 def write_record(

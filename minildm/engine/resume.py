@@ -9,6 +9,7 @@ A checkpoint is written under another name, forced to the disk, and gets its nam
 moment, also one at which the power fails, the newest name belongs to a complete checkpoint.
 """
 
+import itertools
 import os
 import warnings
 from collections.abc import Mapping
@@ -20,9 +21,9 @@ from torch import Tensor
 
 from minildm.checks import inputs
 from minildm.engine.devices import FolderLock
+from minildm.engine.identity import change, flat
 from minildm.engine.optim import restore_optimizer
 from minildm.engine.records import Progress, read_history, to_line, write_history
-from minildm.engine.training_data import change
 from minildm.files.checkpoint import (
     CheckpointError,
     load_checkpoint,
@@ -36,6 +37,10 @@ from minildm.files.checkpoint import (
 FORMAT = "minildm training state 2"
 METRICS = "metrics.jsonl"
 KEPT = 2  # checkpoints
+FIELDS = {
+    "settings": dict, "randomness": list, "logged": list, "seconds": float,
+    "ema_updates": int | None, "scaler": dict | None,
+}  # fmt: skip
 HARMLESS = ("fit.log_every", "fit.save_every", "fit.device")  # may differ when a training goes on
 LAST_GOOD, LONGER = RESUMES = ("last-good", "longer")  # ways to go on, beside plain True
 
@@ -53,7 +58,7 @@ class Keeper:
     """
 
     def __init__(self, folder: str | Path, settings: Mapping, writes: bool = True) -> None:
-        self.folder, self.settings, self.writes = Path(folder), _flat(settings), writes
+        self.folder, self.settings, self.writes = Path(folder), flat(settings), writes
         if writes:
             self.folder.mkdir(parents=True, exist_ok=True)
             self.lock = FolderLock(self.folder)
@@ -235,24 +240,10 @@ def _build() -> dict:
     return {"torch": torch.__version__, "threads": torch.get_num_threads(), "cpu": cpu}
 
 
-def _flat(settings: Mapping, prefix: str = "") -> dict:
-    """{"fit": {"steps": 3}} -> {"fit.steps": 3}, with tuples as lists: what JSON gives back."""
-    flat = {}
-    for name, value in settings.items():
-        if isinstance(value, Mapping) and "sha256" not in value:  # else: a fingerprint of data
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = list(value) if isinstance(value, tuple) else value
-    return flat
-
-
 def _unused(path: Path) -> Path:
     """``path``, or the first of path-2, path-3, .. that does not exist."""
-    candidate, number = path, 1
-    while candidate.exists():
-        number += 1
-        candidate = path.with_name(f"{path.name}-{number}")
-    return candidate
+    names = itertools.chain([path.name], (f"{path.name}-{i}" for i in itertools.count(2)))
+    return next(other for other in map(path.with_name, names) if not other.exists())
 
 
 def _unusable(place: Path, error: Exception) -> CheckpointError:
@@ -266,19 +257,15 @@ def _unusable(place: Path, error: Exception) -> CheckpointError:
 def _check_fields(place: Path, info: Mapping) -> None:
     """Raise CheckpointError, naming the field, for what no training has written."""
     try:
-        for name, kind in (("settings", dict), ("randomness", list), ("logged", list)):
-            if not isinstance(info.get(name), kind):
-                raise ValueError(f"{name} must be a {kind.__name__}; got {info.get(name)!r}")
-        if len(info["logged"]) != 2:
-            raise ValueError(f"logged must be a step and its seconds; got {info['logged']!r}")
-        step, seconds = info["logged"]
+        for name, kinds in FIELDS.items():
+            if not isinstance(info.get(name, ...), kinds):
+                raise ValueError(f"{name} is {info.get(name, 'missing')!r}")
+        step, seconds = (*info["logged"], None, None)[:2]
         inputs.whole("the step of logged", step, 0, info["step"])
         inputs.real("the seconds of logged", seconds, 0)
-        inputs.real("seconds", info.get("seconds"), 0)
+        inputs.real("seconds", info["seconds"], 0)
         if info["settings"].get("averaged"):
-            inputs.whole("ema_updates", info.get("ema_updates"), 0)
-        if not isinstance(info.get("scaler", 0), dict | None):
-            raise ValueError(f"scaler must be a dict or null; got {info.get('scaler')!r}")
+            inputs.whole("ema_updates", info["ema_updates"], 0)
     except ValueError as error:
         raise _unusable(place, error) from error
 

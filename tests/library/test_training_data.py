@@ -11,7 +11,7 @@ from torch import nn
 
 from book.digit_judge import ClassifierConfig, train_classifier
 from minildm.autoencoder import Autoencoder, AutoencoderConfig
-from minildm.engine import training_data
+from minildm.engine import identity
 from minildm.engine.fit import build
 from minildm.engine.settings import FitConfig
 from minildm.files.checkpoint import CheckpointError
@@ -319,17 +319,17 @@ def changes(x):
 
 def test_fingerprints_tell_data_apart_and_know_rounded_data_again():
     for x in (images(), latents(), images(300)):
-        print_ = training_data.fingerprint(x)
-        assert not training_data.change(print_, training_data.fingerprint(x.clone()))
+        print_ = identity.fingerprint(x)
+        assert not identity.change(print_, identity.fingerprint(x.clone()))
         for name, other in changes(x).items():
-            assert training_data.change(print_, training_data.fingerprint(other)), name
+            assert identity.change(print_, identity.fingerprint(other)), name
         rounded = x * (1 + 1e-6 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0)))
         assert not torch.equal(rounded, x)
-        assert not training_data.change(print_, training_data.fingerprint(rounded))
-    labels = training_data.fingerprint(LABELS)
-    assert training_data.change(labels, training_data.fingerprint(LABELS.flip(0)))
-    assert training_data.change(labels, None)
-    assert not training_data.change(None, training_data.fingerprint(None))
+        assert not identity.change(print_, identity.fingerprint(rounded))
+    labels = identity.fingerprint(LABELS)
+    assert identity.change(labels, identity.fingerprint(LABELS.flip(0)))
+    assert identity.change(labels, None)
+    assert not identity.change(None, identity.fingerprint(None))
 
 
 def test_a_sketch_is_the_sum_that_it_says():
@@ -338,7 +338,7 @@ def test_a_sketch_is_the_sum_that_it_says():
     places = 2.0 * torch.randint(2, (2, 4), generator=generator) - 1
     samples = 2.0 * torch.randint(2, (3, 4), generator=generator) - 1
     expected = torch.stack([samples[:, k] @ x @ places[:, k] for k in range(4)]) / x.norm()
-    assert training_data.fingerprint(x)["sketch"] == pytest.approx(expected.tolist(), abs=1e-6)
+    assert identity.fingerprint(x)["sketch"] == pytest.approx(expected.tolist(), abs=1e-6)
 
 
 def test_a_training_does_not_go_on_with_other_data_or_functions(tmp_path):
@@ -397,7 +397,7 @@ def test_kept_latents_are_those_of_all_images_and_of_the_encoder(tmp_path, monke
 
 
 def test_a_schedule_is_known_again_with_other_last_digits():
-    name = training_data.describe_schedule
+    name = identity.describe_schedule
     for betas in (linear_betas(), scaled_linear_betas(), cosine_betas()):
         generator = torch.Generator().manual_seed(0)
         moved = betas * (1 + 2e-16 * torch.randn(1000, generator=generator, dtype=torch.float64))
@@ -409,7 +409,7 @@ def test_a_schedule_is_known_again_with_other_last_digits():
 
 
 def test_functions_have_names():
-    assert training_data.name_of(absolute_loss) == "absolute_loss"
-    assert training_data.name_of(partial(absolute_loss, x=1)) == "absolute_loss(x=1)"
-    assert training_data.name_of(nn.L1Loss()) == "L1Loss"
-    assert training_data.name_of(None) is None
+    assert identity.name_of(absolute_loss) == "absolute_loss"
+    assert identity.name_of(partial(absolute_loss, x=1)) == "absolute_loss(x=1)"
+    assert identity.name_of(nn.L1Loss()) == "L1Loss"
+    assert identity.name_of(None) is None

@@ -42,38 +42,38 @@ MUTANTS = [
     ),
     # --- 28: resume that forgets ------------------------------------------------------------------
     Mutant(
-        28, 'resume without the random numbers', 'minildm/engine/fit.py',
-        '        self.randomness.continue_from(info["randomness"][self.rank])\n',
+        28, 'resume without the random numbers', 'minildm/engine/resume.py',
+        '    training.randomness.continue_from(info["randomness"][training.rank])\n',
         '', (RESUME,),
     ),
     Mutant(
-        28, 'all processes go on with the random numbers of the first', 'minildm/engine/fit.py',
-        'info["randomness"][self.rank]',
+        28, 'all processes go on with the random numbers of the first', 'minildm/engine/resume.py',
+        'info["randomness"][training.rank]',
         'info["randomness"][0]', (TWO,),
     ),
     Mutant(
         28, 'resume without torch random numbers', 'minildm/engine/devices.py',
-        '            "torch": _from_text(state["torch"]),',
-        '            "torch": self._own["torch"],', (RESUME,),
+        '"torch": _from_text(state["torch"]),',
+        '"torch": torch.get_rng_state(),', (RESUME,),
     ),
     Mutant(
         28, 'resume without Python random numbers', 'minildm/engine/devices.py',
-        '            "python": (version, tuple(numbers), spare),',
-        '            "python": self._own["python"],', (RESUME,),
+        '"python": (version, tuple(numbers), spare),',
+        '"python": random.getstate(),', (RESUME,),
     ),
     Mutant(
         28, 'resume without NumPy random numbers', 'minildm/engine/devices.py',
-        '            "numpy": tuple(state["numpy"]),',
-        '            "numpy": self._own["numpy"],', (RESUME,),
+        '"numpy": tuple(state["numpy"]),',
+        '"numpy": np.random.get_state(),', (RESUME,),
     ),
     Mutant(
         28, 'resume without the data position', 'minildm/engine/fit.py',
-        'indices = batch_indices(self.n, self.config.batch, self.step, self.config.seed)',
-        'self.drawn = getattr(self, "drawn", -1) + 1; indices = batch_indices(self.n, self.config.batch, self.drawn, self.config.seed)', (RESUME,),
+        'batch_indices(n, config.batch, run.step, config.seed)',
+        'batch_indices(n, config.batch, (drawn := locals().get("drawn", -1) + 1), config.seed)', (RESUME,),
     ),
     Mutant(
-        28, 'resume without the optimiser', 'minildm/engine/fit.py',
-        '        restore_optimizer(self.optimizer, _under("optimizer.", tensors))\n',
+        28, 'resume without the optimiser', 'minildm/engine/resume.py',
+        '    restore_optimizer(training.optimizer, _under("optimizer.", tensors))\n',
         '', (RESUME,),
     ),
     Mutant(
@@ -82,24 +82,24 @@ MUTANTS = [
         'state.setdefault(int(index), {})[kind] = torch.ones_like(value) if kind == "step" else value', (RESUME,),
     ),
     Mutant(
-        28, 'resume without the average', 'minildm/engine/fit.py',
-        'load_weights(self.ema.net, _under("ema.", tensors), place)',
-        'load_weights(self.ema.net, _under("net.", tensors), place)', (RESUME,),
+        28, 'resume without the average', 'minildm/engine/resume.py',
+        'load_weights(training.ema.net, _under("ema.", tensors), place)',
+        'load_weights(training.ema.net, _under("net.", tensors), place)', (RESUME,),
     ),
     Mutant(
-        28, 'resume without the count of the average', 'minildm/engine/fit.py',
-        '            self.ema.updates = info["ema_updates"]\n',
+        28, 'resume without the count of the average', 'minildm/engine/resume.py',
+        '        training.ema.updates = info["ema_updates"]\n',
         '', (RESUME,),
     ),
     Mutant(
-        28, 'resume with the step before', 'minildm/engine/fit.py',
-        'self.step, self.seconds, self.logged = info["step"],',
-        'self.step, self.seconds, self.logged = info["step"] - 1,', (RESUME,),
+        28, 'resume with the step before', 'minildm/engine/resume.py',
+        'training.step, training.seconds = info["step"],',
+        'training.step, training.seconds = info["step"] - 1,', (RESUME,),
     ),
     Mutant(
-        28, 'resume without the open record', 'minildm/engine/fit.py',
-        '                getattr(self.log, name).append(values)',
-        '                pass', (RESUME,),
+        28, 'resume without the open record', 'minildm/engine/resume.py',
+        '            getattr(training.log, name).append(values)',
+        '            pass', (RESUME,),
     ),
     Mutant(
         28, 'resume with lines twice in the metrics', 'minildm/engine/resume.py',
@@ -128,8 +128,8 @@ MUTANTS = [
     ),
     Mutant(
         0, 'the checkpoint before is removed first', 'minildm/engine/resume.py',
-        '            save_checkpoint(part, tensors, {**info,',
-        '            [remove(old) for old in checkpoints(self.folder)]\n            save_checkpoint(part, tensors, {**info,', (RESUME,),
+        '            save_checkpoint(part, tensors, {**about,',
+        '            [remove(old) for old in checkpoints(self.folder)]\n            save_checkpoint(part, tensors, {**about,', (RESUME,),
     ),
     Mutant(
         0, 'one checkpoint is kept only', 'minildm/engine/resume.py',
@@ -168,7 +168,7 @@ MUTANTS = [
     ),
     Mutant(
         0, 'any checkpoint is taken for a training', 'minildm/engine/resume.py',
-        'if digest is None or form != FORMAT or info.get("step") != _step(place):',
+        'if form != FORMAT or info.get("step") != _step(place):',
         'if False:', (RESUME,),
     ),
     Mutant(
@@ -182,7 +182,8 @@ MUTANTS = [
     ),
     Mutant(
         0, 'other settings are not noticed', 'minildm/engine/resume.py',
-        'if other_data(then.get(name), now.get(name))', 'if False', (RESUME, TRAIN),
+        'for name, said in changes.items() if said]',
+        'for name, said in changes.items() if False]', (RESUME, TRAIN),
     ),
     Mutant(
         0, 'a training is overwritten', 'minildm/engine/resume.py',
@@ -212,20 +213,22 @@ MUTANTS = [
     Mutant(
         0, 'processes weigh the same whatever their share', 'minildm/engine/fit.py',
         'losses.sum() / (self.config.batch / self.world)',
-        'losses.sum() / len(batch_indices(self.n, self.config.batch, self.step, self.config.seed)[self.rank :: self.world])', (TWO,),
+        'losses.sum() / (self.config.batch // self.world + (self.rank < self.config.batch % self.world))', (TWO,),
     ),
     Mutant(
         0, 'all processes learn from the same samples', 'minildm/engine/fit.py',
-        'mine = indices[self.rank :: self.world]', 'mine = indices[0 :: self.world]', (TWO,),
+        'indices[run.rank :: run.world]',
+        'indices[0 :: run.world]', (TWO,),
     ),
     Mutant(
         0, 'every process learns from the whole batch', 'minildm/engine/fit.py',
-        'mine = indices[self.rank :: self.world]', 'mine = indices', (TWO,),
+        'indices[run.rank :: run.world]',
+        'indices', (TWO,),
     ),
     Mutant(
         0, 'only the first part is exchanged', 'minildm/engine/fit.py',
-        '            self._backward(last)\n        norm',
-        '            with self.accelerator.no_sync(self.model):\n                self._backward(last)\n        norm', (TWO,),
+        '            return [*parts, self._backward(last)]',
+        '            with self.accelerator.no_sync(self.model):\n                return [*parts, self._backward(last)]', (TWO,),
     ),
     Mutant(
         0, 'the log is that of one process', 'minildm/engine/fit.py',
@@ -262,7 +265,8 @@ MUTANTS = [
     ),
     Mutant(
         0, 'Accelerate leaves its wrapper on the network', 'minildm/engine/fit.py',
-        '            unprepare(net)', '            pass', (GPU,),
+        '        at_the_end.callback(unprepare, net)\n',
+        '', (GPU,),
     ),
     Mutant(
         0, 'the gradient norm is that after clipping', 'minildm/engine/fit.py',
@@ -271,8 +275,8 @@ MUTANTS = [
     ),
     Mutant(
         0, 'the time of the caller counts', 'minildm/engine/fit.py',
-        'self.seconds += perf_counter() - start\n\n    def _backward',
-        'self.seconds = perf_counter()\n\n    def _backward', (TRAIN,),
+        '        self.seconds += perf_counter() - start\n\n    def backward',
+        '        self.seconds = perf_counter()\n\n    def backward', (TRAIN,),
     ),
     Mutant(
         0, 'samples per second count steps', 'minildm/engine/fit.py',
@@ -280,7 +284,8 @@ MUTANTS = [
     ),
     Mutant(
         0, 'learning rate of the step after', 'minildm/engine/fit.py',
-        'group["lr"] = self.config.lr_at(self.step)', 'group["lr"] = self.config.lr_at(self.step + 1)', (TRAIN, TWO),
+        'group["lr"] = config.lr_at(run.step)',
+        'group["lr"] = config.lr_at(run.step + 1)', (TRAIN, TWO),
     ),
     Mutant(
         0, 'the seed reaches the first training only', 'minildm/engine/settings.py',
@@ -314,26 +319,30 @@ MUTANTS = [
     # --- what stops a training, and what it must not lose ------------------------------------------
     Mutant(
         0, 'a loss that is not finite is trained on', 'minildm/engine/fit.py',
-        'elif not self._skipped():', 'elif False:', (STOPPING,),
+        'elif not self._skipped(parts):',
+        'elif False:', (STOPPING,),
     ),
     Mutant(
         0, 'weights that overflow reach the average', 'minildm/engine/optim.py',
-        'raise Diverged("the weights are not finite")', 'pass', (STOPPING,),
+        'raise inputs.NotFinite("the weights are not finite")',
+        'pass', (STOPPING,),
     ),
     Mutant(
         0, 'weights that overflow are given back', 'minildm/engine/fit.py',
-        '                        training.check_weights()\n', '                        pass\n', (STOPPING,),
+        '                    run.check_weights()\n',
+        '                    pass\n', (STOPPING,),
     ),
     Mutant(
         0, 'Ctrl-C saves nothing', 'minildm/engine/fit.py',
-        'if keeper and (saves or interrupt.asked):', 'if keeper and saves:', (STOPPING,),
+        'if run.keeper and (run.due(config.save_every) or interrupt.asked):',
+        'if run.keeper and run.due(config.save_every):', (STOPPING,),
     ),
     Mutant(
-        0, 'Ctrl-C does not wait for the end of a step', 'minildm/engine/stopping.py',
+        0, 'Ctrl-C does not wait for the end of a step', 'minildm/engine/devices.py',
         '    signal.signal(signal.SIGINT, interrupt)\n', '', (STOPPING,),
     ),
     Mutant(
-        0, 'Ctrl-C works only once in a session', 'minildm/engine/stopping.py',
+        0, 'Ctrl-C works only once in a session', 'minildm/engine/devices.py',
         '        signal.signal(signal.SIGINT, usual)\n', '        pass\n', (STOPPING,),
     ),
     Mutant(
@@ -342,7 +351,8 @@ MUTANTS = [
     ),
     Mutant(
         0, 'a lock on a file that is gone counts', 'minildm/engine/devices.py',
-        'if os.name == "nt" or _is_still(path, handle):', 'if True:', (STOPPING,),
+        'if os.name == "nt" or os.path.samestat(os.stat(path), os.fstat(handle)):',
+        'if True:', (STOPPING,),
     ),
     Mutant(
         0, 'two trainings of one process write in one folder', 'minildm/engine/devices.py',
@@ -350,23 +360,24 @@ MUTANTS = [
     ),
     Mutant(
         0, 'a training is made longer without being asked', 'minildm/engine/resume.py',
-        'if longer and _number(', 'if _number(', (RESUME,),
+        'if longer and fewer:',
+        'if fewer:', (RESUME,),
     ),
     # --- what is looked at before the first step --------------------------------------------------
     Mutant(
-        0, 'labels are not looked at', 'minildm/engine/training_data.py',
+        0, 'labels are not looked at', 'minildm/checks/training_data.py',
         'return inputs.labels(name, few, len(few), config.classes)', 'return few', (DATA,),
     ),
     Mutant(
-        0, 'a missing condition is no condition', 'minildm/engine/training_data.py',
+        0, 'a missing condition is no condition', 'minildm/checks/training_data.py',
         '        if wanted:\n            raise', '        if False:\n            raise', (DATA,),
     ),
     Mutant(
-        0, 'a superfluous condition is ignored', 'minildm/engine/training_data.py',
+        0, 'a superfluous condition is ignored', 'minildm/checks/training_data.py',
         'if wanted == "":', 'if False:', (DATA,),
     ),
     Mutant(
-        0, 'lazy pictures are looked at once', 'minildm/engine/training_data.py',
+        0, 'lazy pictures are looked at once', 'minildm/checks/training_data.py',
         '    if not isinstance(x, Tensor):\n        low', '    if False:\n        low', (DATA,),
     ),
     Mutant(
@@ -376,27 +387,28 @@ MUTANTS = [
     # --- what a training knows again --------------------------------------------------------------
     Mutant(
         0, 'a training goes on with other data', 'minildm/train.py',
-        'settings |= {key: training_data.fingerprint(x) for key, x in data.items()}', 'pass', (DATA,),
+        'settings |= {key: identity.fingerprint(x) for key, x in data.items()}', 'pass', (DATA,),
     ),
     Mutant(
-        0, 'other data of the same shape is the same', 'minildm/engine/training_data.py',
-        'return not (same and all(abs(a - b) <= CLOSE for a, b in pairs))', 'return not same', (DATA,),
+        0, 'other data of the same shape is the same', 'minildm/engine/identity.py',
+        '        same = all(abs(a - b) <= CLOSE for a, b in pairs)',
+        '        same = True', (DATA,),
     ),
     Mutant(
-        0, 'data from another processor is other data', 'minildm/engine/training_data.py',
+        0, 'data from another processor is other data', 'minildm/engine/identity.py',
         'CLOSE = 1e-5', 'CLOSE = 0.0', (DATA,),
     ),
     Mutant(
-        0, 'betas count to the last digit', 'minildm/engine/training_data.py',
+        0, 'betas count to the last digit', 'minildm/engine/identity.py',
         '{beta:.9e}', '{beta!r}', (DATA,),
     ),
     Mutant(
         0, 'latents are kept for the first images', 'minildm/train.py',
-        '"images": training_data.fingerprint(x),', '"images": training_data.fingerprint(x[torch.arange(16)]),', (DATA,),
+        '"images": identity.fingerprint(x),', '"images": identity.fingerprint(x[torch.arange(16)]),', (DATA,),
     ),
     Mutant(
         0, 'latents are kept for the decoder', 'minildm/train.py',
-        'training_data.weights_digest(autoencoder, but=("scale",))', 'training_data.weights_digest(autoencoder.decoder)', (DATA,),
+        'identity.weights_digest(autoencoder, but=("scale",))', 'identity.weights_digest(autoencoder.decoder)', (DATA,),
     ),
     # --- survivors of an earlier round ------------------------------------------------------------
     Mutant(

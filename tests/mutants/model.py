@@ -224,8 +224,8 @@ MUTANTS = [
     ),
     Mutant(
         0, 'clip off', 'minildm/engine/fit.py',
-        'self.accelerator.clip_grad_norm_(self.net.parameters(), self.config.clip)',
-        'self.accelerator.clip_grad_norm_(self.net.parameters(), 1e9)', (TRAIN,),
+        'accelerator.clip_grad_norm_(net.parameters(), config.clip)',
+        'accelerator.clip_grad_norm_(net.parameters(), 1e9)', (TRAIN,),
     ),
     Mutant(
         0, 'level off by one', 'minildm/engine/records.py',

@@ -15,8 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from book.shape_reader import FEATURES, ShapeReader
-from minildm.checks import inputs
-from minildm.engine import training_data
+from minildm.checks import inputs, training_data
 from minildm.engine.fit import build, fit
 from minildm.engine.optim import EMA
 from minildm.engine.records import collect

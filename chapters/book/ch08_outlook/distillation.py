@@ -19,9 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minildm import predict
-from minildm.checks import inputs
+from minildm.checks import inputs, training_data
 from minildm.denoise import Denoiser, network_denoiser
-from minildm.engine import training_data
 from minildm.engine.fit import build, fit
 from minildm.engine.optim import EMA
 from minildm.engine.records import collect

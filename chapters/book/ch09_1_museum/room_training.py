@@ -146,8 +146,8 @@ EXHIBITS = [
     Exhibit(
         name="resume-without-random-state",
         title="Going on with other random numbers",
-        file="engine/fit.py",
-        right='        self.randomness.continue_from(info["randomness"][self.rank])\n',
+        file="engine/resume.py",
+        right='    training.randomness.continue_from(info["randomness"][training.rank])\n',
         wrong="",
         story="A checkpoint without the state of the random numbers: the rest is another training.",
         symptom=look.distance_after_a_stop,
