@@ -20,7 +20,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "chapters"), str(ROOT)]
 
-from minildm import commands  # noqa: E402
+from minildm import __main__ as commands  # noqa: E402
 from minildm.__main__ import SEED, add_train, add_verb, main, whole  # noqa: E402
 
 RESULTS = commands.OUTPUTS / "results.json"

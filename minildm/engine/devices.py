@@ -1,9 +1,9 @@
 """What a training borrows of the machine that it runs on, and gives back as it was.
 
-    accelerated   Accelerate: device, mixed precision, several processes
-    Randomness    the random numbers of torch, Python and NumPy
-    postponed     Ctrl-C, which waits for the end of a step
-    FolderLock    its folder, in which no other process may train
+accelerated   Accelerate: device, mixed precision, several processes
+Randomness    the random numbers of torch, Python and NumPy
+postponed     Ctrl-C, which waits for the end of a step
+FolderLock    its folder, in which no other process may train
 """
 
 import errno

@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from minildm import __main__ as command_line
-from minildm import commands, samplers
+from minildm import __main__ as commands
+from minildm import samplers
 from minildm.__main__ import main
 from minildm.autoencoder import Autoencoder, AutoencoderConfig
 from minildm.engine import resume as state
@@ -70,9 +70,8 @@ def test_help_comes_without_torch():
     assert "Raises" not in done.stdout
 
 
-@pytest.mark.parametrize("module", [command_line, commands])
-def test_an_old_python_can_read_it(module):
-    tree = ast.parse(inspect.getsource(module), feature_version=(3, 8))
+def test_an_old_python_can_read_it():
+    tree = ast.parse(inspect.getsource(commands), feature_version=(3, 8))
     assert ast.unparse(tree.body[1]) == "from __future__ import annotations"
 
 

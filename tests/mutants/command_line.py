@@ -10,15 +10,15 @@ SETTINGS = "tests/library/test_settings.py"
 
 MUTANTS = [
     Mutant(
-        0, "a training writes over a model of the book", 'minildm/commands.py',
+        0, "a training writes over a model of the book", 'minildm/__main__.py',
         'if not overwrite and any(p.samefile', 'if False and any(p.samefile', (COMMANDS,),
     ),
     Mutant(
-        0, 'a training writes over a finished model', 'minildm/commands.py',
+        0, 'a training writes over a finished model', 'minildm/__main__.py',
         ' and not begun and not overwrite:', ' and begun and not overwrite:', (COMMANDS,),
     ),
     Mutant(
-        0, 'a training begins beside one that has stopped', 'minildm/commands.py',
+        0, 'a training begins beside one that has stopped', 'minildm/__main__.py',
         '    if begun and not resume:', '    if False:', (COMMANDS,),
     ),
     Mutant(

@@ -296,7 +296,7 @@ MUTANTS = [
         'else kind(text)', 'else text', (SETTINGS,),
     ),
     Mutant(
-        0, '--resume is not passed on', 'minildm/commands.py',
+        0, '--resume is not passed on', 'minildm/__main__.py',
         'out, True, args.resume)', 'out, True, False)', (SETTINGS,),
     ),
     # --- devices ----------------------------------------------------------------------------------
