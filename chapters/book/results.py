@@ -169,7 +169,7 @@ class Runs:
         folder: str | Path | None = None,
     ) -> None:  # fmt: skip
         from minildm.engine.devices import surroundings
-        from minildm.engine.training_data import weights_digest
+        from minildm.engine.identity import weights_digest
 
         weights = None if model is None else weights_digest(model)
         machine = {k: v for k, v in surroundings().items() if k != "load_average"}

@@ -310,7 +310,7 @@ class FolderLock:
 
 def _lock(handle: int) -> None:
     """Lock an open file at once, or raise OSError."""
-    if os.name == "nt":
+    if sys.platform == "win32":
         import msvcrt
 
         os.lseek(handle, 2**30, os.SEEK_SET)  # a byte far behind the text, which others may read

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from minildm.checks.training_data import some
+from minildm.interfaces import Schedule
 
 SKETCH = 4  # numbers that two computers compute alike, up to rounding
 CLOSE = 1e-5  # of the data's root mean square; rounding changes a sketch by about 1e-7
@@ -17,7 +18,7 @@ CLOSE = 1e-5  # of the data's root mean square; rounding changes a sketch by abo
 
 def flat(settings: Mapping, prefix: str = "") -> dict:
     """{"fit": {"steps": 3}} -> {"fit.steps": 3}, with tuples as lists: what JSON gives back."""
-    found = {}
+    found: dict = {}
     for name, value in settings.items():
         if isinstance(value, Mapping) and "sha256" not in value:  # else: a fingerprint of data
             found |= flat(value, f"{prefix}{name}.")
@@ -104,7 +105,7 @@ def name_of(function: Callable | None) -> str | None:
     return type(function).__qualname__
 
 
-def describe_schedule(schedule: Callable) -> str:
+def describe_schedule(schedule: Schedule) -> str:
     """What tells one schedule from another: its kind, its length and its betas, if it has any.
 
     The betas count to ten digits: their last ones differ between kinds of processor.

@@ -56,7 +56,7 @@ class Log:
 def summary(log: dict[str, Tensor], step: int, lr: float, seconds: float, rate: float) -> Progress:
     """The record of what a ``Log`` noted."""
     losses, norms = log["losses"], log.get("norms")  # none: fp16 has skipped all these steps
-    by_level = ()
+    by_level: tuple[float, ...] = ()
     if "levels" in log:
         place = ((log["levels"] * LEVELS).ceil().long() - 1).clamp(0, LEVELS - 1)
         by_level = tuple(float(losses[place == i].mean()) for i in range(LEVELS))
@@ -143,7 +143,8 @@ def _from_line(line: str) -> Progress:
     if not isinstance(values["by_level"], list):
         raise ValueError(f"by_level must be a list; got {values['by_level']!r}")
     levels = tuple(_number("by_level", value) for value in values.pop("by_level"))
-    return Progress(**{k: _number(k, value) for k, value in values.items()}, by_level=levels)
+    numbers: dict[str, Any] = {name: _number(name, value) for name, value in values.items()}
+    return Progress(**numbers, by_level=levels)
 
 
 def _number(name: str, value: Any) -> float:

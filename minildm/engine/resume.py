@@ -149,28 +149,28 @@ class Keeper:
             raise ValueError(f"resume must be True, False or one of {RESUMES}; got {resume!r}")
         if not resume:
             must_be_new(self.folder)
-        found, refused = None, {}
+        found, refused = None, dict[Path, Exception]()
         for place in checkpoints(self.folder):
             try:
                 found = self._read(place, longer=resume == LONGER)
                 break
             except (CheckpointError, FileNotFoundError) as error:
                 refused[place] = error
-        for newest, error in refused.items():
-            if found is None and isinstance(error, OtherTraining):
-                raise error
+        for newest, reason in refused.items():
+            if found is None and isinstance(reason, OtherTraining):
+                raise reason
             if found is None:
                 raise CheckpointError(
-                    f"{error}\nThere is no other checkpoint in {self.folder}: put back a copy of "
+                    f"{reason}\nThere is no other checkpoint in {self.folder}: put back a copy of "
                     f"{newest.name}, or train anew in another folder"
-                ) from error
+                ) from reason
             if resume != LAST_GOOD:
                 raise CheckpointError(
-                    f"{error}\nThe last good checkpoint is {found[0]} (step {_step(found[0])}). To "
-                    f"go on from it, resume with {LAST_GOOD!r} (--resume {LAST_GOOD}): "
+                    f"{reason}\nThe last good checkpoint is {found[0]} (step {_step(found[0])}). "
+                    f"To go on from it, resume with {LAST_GOOD!r} (--resume {LAST_GOOD}): "
                     f"{newest.name} is then kept under another name"
-                ) from error
-            warnings.warn(f"passing over a checkpoint: {error}\nGoing on from {found[0]}")
+                ) from reason
+            warnings.warn(f"passing over a checkpoint: {reason}\nGoing on from {found[0]}")
         return found, list(refused)
 
     def _read(self, place: Path, longer: bool) -> tuple[Path, dict[str, Tensor], dict]:
