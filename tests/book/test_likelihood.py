@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from book.ch01_background.likelihood import log_likelihood, mixture_entropy, mixture_log_density
-from book.ch01_background.networks import TimeMLP
+from book.ch01_background.models import TimeMLP
 from minildm.data import mixture, ring
 from minildm.denoise import Denoised, gaussian_denoiser, mixture_denoiser, network_denoiser
 from minildm.predict import FLOW, V

@@ -78,7 +78,7 @@ def last(symptom) -> torch.Tensor:
 
 def test_every_detector_is_silent_on_the_faults_that_it_does_not_speak_of() -> None:
     """A detector that always complains once anything is planted would be worthless."""
-    for fault, other in (("mask-turned", "off-by-one"), ("sum-of-means", "zero-to-one")):
+    for fault, other in (("mask-turned-over", "off-by-one"), ("sum-of-means", "zero-to-one")):
         with planted(find(fault)) as package:
             quietly(find(other).detector, package)
 
@@ -262,7 +262,6 @@ def test_the_blind_test_is_fair(shown) -> None:
     """Two panels are right, and two wrong ones are no farther from the data than these."""
     drawn = tour.blind(n=500)
     assert [name for name, *_ in tour.PANELS.values()].count(None) == 2
-    assert isinstance(tour.panels(drawn), Figure)
     tour.reveal(drawn)
     (table,) = shown
     distance = [float(line.split("|")[3]) for line in table.splitlines()[2:]]

@@ -8,10 +8,16 @@ from torch import nn
 
 from book.ch04_3_gaussian.gaussian_case import propagate, standard_normal
 from book.ch05_4_sampling.line_data import THREE
-from book.ch08_outlook.closed_forms import flow_time, implied_weight, start_mismatch
+from book.ch08_outlook.closed_forms import (
+    Phase,
+    device_hours,
+    flow_time,
+    implied_weight,
+    start_mismatch,
+    training_flops,
+)
 from book.ch08_outlook.distillation import halving, one_step_target
 from book.ch08_outlook.dit import DiTBlock
-from book.ch08_outlook.scaling import Phase, device_hours, training_flops
 from minildm.denoise import gaussian_denoiser
 from minildm.predict import EPS, FLOW, V
 from minildm.process import diffuse
@@ -152,6 +158,7 @@ EQUATIONS = [
     Equation("8.4", CHAPTER, "a gated block", "book.ch08_outlook.dit.DiTBlock", gated_branches),
     Equation("8.5", CHAPTER, "two steps in one", "book.ch08_outlook.distillation.one_step_target",
              two_steps_in_one),
-    Equation("8.6", CHAPTER, "what a training costs", "book.ch08_outlook.scaling.training_flops",
+    Equation("8.6", CHAPTER, "what a training costs",
+             "book.ch08_outlook.closed_forms.training_flops",
              cost_of_a_training),
 ]  # fmt: skip

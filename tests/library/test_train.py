@@ -624,7 +624,7 @@ def test_every_number_of_every_configuration_has_its_range():
 
 def configurations():
     """All configuration classes of the package, by name."""
-    names = ["book.ch01_background.training", "book.ch05_5_text_to_image.contrastive",
+    names = ["book.ch01_background.comparison", "book.ch05_5_text_to_image.contrastive",
              "book.ch08_outlook.distillation", "book.ch08_outlook.dit", "book.digit_judge",
              "book.pixel_space", "book.shape_reader"]  # fmt: skip
     for package, pattern in ((minildm, "**/*.py"), (book, "ablations/*_lab.py")):

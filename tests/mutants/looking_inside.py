@@ -2,7 +2,7 @@
 
 from mutants import Mutant
 
-INSIDE = ("tests/book/test_looking_inside.py",)
+INSIDE = ("tests/book/test_inside.py",)
 
 MUTANTS = [
     Mutant(

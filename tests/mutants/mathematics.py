@@ -110,6 +110,6 @@ MUTANTS = [
     ),
     Mutant(
         0, 'a negative probability is a confident one', 'chapters/book/digit_judge.py',
-        'not ((p >= 0) & (p <= 1.001)).all()', 'False', ("tests/book/test_classifier.py",),
+        'not ((p >= 0) & (p <= 1.001)).all()', 'False', ("tests/book/test_digit_judge.py",),
     ),
 ]  # fmt: skip

@@ -2,8 +2,8 @@
 
 from mutants import Mutant
 
-OUTLOOK = "tests/book/test_outlook.py"
-SCALING = "tests/book/test_scaling.py"
+OUTLOOK = "tests/book/test_closed_forms.py"
+SCALING = "tests/book/test_closed_forms.py"
 LABS = "tests/book/test_outlook_labs.py"
 
 MUTANTS = [
@@ -43,17 +43,17 @@ MUTANTS = [
         '/ schedule.T', (OUTLOOK,),
     ),
     Mutant(
-        0, 'a backward pass costs as much as a forward one', 'chapters/book/ch08_outlook/scaling.py',
+        0, 'a backward pass costs as much as a forward one', 'chapters/book/ch08_outlook/closed_forms.py',
         'BACKWARD = 2.0',
         'BACKWARD = 1.0', (SCALING,),
     ),
     Mutant(
-        0, 'frozen networks run backward', 'chapters/book/ch08_outlook/scaling.py',
+        0, 'frozen networks run backward', 'chapters/book/ch08_outlook/closed_forms.py',
         '((1 + BACKWARD) * p.flops + p.fixed)',
         '(1 + BACKWARD) * (p.flops + p.fixed)', (SCALING,),
     ),
     Mutant(
-        0, 'what is not used makes a training shorter', 'chapters/book/ch08_outlook/scaling.py',
+        0, 'what is not used makes a training shorter', 'chapters/book/ch08_outlook/closed_forms.py',
         'return flops / (peak * utilisation) / 3600',
         'return flops * utilisation / peak / 3600', (SCALING,),
     ),

@@ -2,7 +2,7 @@
 
 from mutants import Mutant
 
-LIKELIHOOD, RELATIVES = "tests/book/test_likelihood.py", "tests/book/test_relatives.py"
+LIKELIHOOD, RELATIVES = "tests/book/test_likelihood.py", "tests/book/test_comparison.py"
 TIMELINE = "tests/book/test_timeline.py"
 
 MUTANTS = [
@@ -88,12 +88,12 @@ MUTANTS = [
         'values[0] - values', (RELATIVES,),
     ),
     Mutant(
-        0, 'training: every step sees the first batch', 'chapters/book/ch01_background/training.py',
-        'loss(batch).backward()',
-        'loss(points[: fit.batch]).backward()', (RELATIVES,),
+        0, 'training: every step sees the first batch', 'chapters/book/ch01_background/comparison.py',
+        'value = loss(batch)',
+        'value = loss(points[: fit.batch])', (RELATIVES,),
     ),
     Mutant(
-        0, 'training: gradients pile up', 'chapters/book/ch01_background/training.py',
+        0, 'training: gradients pile up', 'chapters/book/ch01_background/comparison.py',
         '                optimizer.zero_grad()\n',
         '', (RELATIVES,),
     ),

@@ -3,7 +3,7 @@
 from mutants import Mutant
 
 WALKS = "tests/book/test_walks.py"
-KNOWN = "tests/book/test_known_answer.py"
+KNOWN = "tests/book/test_line_data.py"
 KEPT = "tests/book/test_results.py"
 RESULTS = "tests/book/test_measure.py"
 

@@ -4,7 +4,7 @@ from mutants import Mutant
 
 ACCURACY = "tests/library/test_accuracy.py"
 CAPTIONS = "tests/library/test_captions.py"
-FEATURES = "tests/book/test_features.py"
+FEATURES = "tests/book/test_shape_reader.py"
 FOLDING = "tests/library/test_folding.py"
 JUDGE = "tests/library/test_judge.py"
 SHAPES = "tests/library/test_shapes.py"

@@ -2,9 +2,7 @@
 
 from mutants import Mutant
 
-COMPARE, ROSETTA, EXTRAS = (
-    f"tests/book/test_{n}.py" for n in ("compare_diffusers", "rosetta", "extras")
-)
+COMPARE, ROSETTA = "tests/book/test_beside_diffusers.py", "tests/book/test_rosetta.py"
 
 MUTANTS = [
     Mutant(
@@ -89,8 +87,8 @@ MUTANTS = [
         '"fixed_small": lambda schedule: schedule.beta,\n    "fixed_large": lambda schedule: schedule.posterior_variance,', (ROSETTA,),
     ),
     Mutant(
-        0, 'a blocked package counts as there', 'chapters/book/ch07_tools/extras.py',
+        0, 'a blocked package counts as there', 'chapters/book/ch07_tools/beside_diffusers.py',
         'found = importlib.util.find_spec(name) is not None',
-        'found = True', (EXTRAS,),
+        'found = True', (COMPARE,),
     ),
 ]  # fmt: skip

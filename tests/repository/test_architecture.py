@@ -79,7 +79,7 @@ def test_every_module_of_the_book_is_used():
     used = set()
     for user in [*FILES["book"], *FILES["tools"], *SOURCES]:
         used |= modules_among(imports(user), modules) - {module_of(user)}
-    by_name = ("__init__.py", "exercises.py", "questions.py")
+    by_name = ("__init__.py", "exercises.py")
     assert {m for m in modules.keys() - used if modules[m].name not in by_name} == set()
 
 

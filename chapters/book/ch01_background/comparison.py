@@ -12,7 +12,7 @@ fifth and largest rate was added, for all, when the VAE's best was the largest o
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
 from typing import NamedTuple
@@ -22,9 +22,10 @@ from torch import Tensor, nn
 
 from book.ch01_background.likelihood import log_likelihood
 from book.ch01_background.models import GAN, VAE, D, Diffusion
-from book.ch01_background.training import Settings, Trained, train
 from book.ch05_2_unet.cost import flops, parameters
+from minildm.checks import inputs
 from minildm.data import mixture, ring
+from minildm.engine.optim import EMA
 from minildm.engine.settings import FitConfig
 from minildm.metrics import mode_coverage, sliced_wasserstein
 from minildm.noise import seeded
@@ -36,6 +37,69 @@ WIDTH, WIDTH_DIFFUSION = 96, 128
 FIT = FitConfig(steps=2000, batch=256, ema=0.99)
 SAMPLES, NOTED, HELD_OUT, EVERY = 10_000, 2_000, 500, 100
 RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """``fit``: steps, batch, learning rate, average. ``beta1``: of Adam's first moment."""
+
+    fit: FitConfig
+    beta1: float = 0.9
+
+    def __post_init__(self) -> None:
+        inputs.share_fields(self, "beta1")
+
+
+class Trained(NamedTuple):
+    """``model``: with averaged weights; ``steps`` and ``curve``: what was noted, and when."""
+
+    model: nn.Module
+    steps: list[int]
+    curve: list
+
+
+def train(
+    make: Callable[[], nn.Module],
+    settings: Settings,
+    points: Tensor,
+    note: Callable[[nn.Module], object] | None = None,
+    every: int = 100,
+) -> Trained:
+    """Train ``make()`` on points (n, 2): step i sees points[i * batch : (i + 1) * batch].
+
+    ``note(model)`` is asked each ``every`` steps, of the averaged weights. All chance depends
+    on settings.fit.seed; torch's own state is kept. Raises ValueError for too few points, and
+    ``NotFinite`` for a loss that is not a number. The engine's ``fit`` trains one network on one
+    loss; a GAN has two players that take turns, so here a step goes round all players of a model.
+    """
+    fit = settings.fit
+    if len(points) < fit.steps * fit.batch:
+        raise ValueError(f"{fit.steps} steps of {fit.batch} need {fit.steps * fit.batch} points")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(fit.seed)
+        model = make()
+        players = [
+            (loss, torch.optim.AdamW(
+                net.parameters(), fit.lr, (settings.beta1, 0.99), weight_decay=fit.weight_decay,
+                fused=True,
+            ))
+            for net, loss in model.turns()
+        ]  # fmt: skip
+        average, steps, curve = EMA(model, fit.ema), [], []
+        for step, batch in enumerate(points[: fit.steps * fit.batch].split(fit.batch)):
+            for loss, optimizer in players:
+                for group in optimizer.param_groups:
+                    group["lr"] = fit.lr_at(step)
+                optimizer.zero_grad()
+                value = loss(batch)
+                inputs.finite(f"the loss of step {step}", value)
+                value.backward()
+                optimizer.step()
+            average.update(model)
+            if note is not None and (step + 1) % every == 0:
+                steps.append(step + 1)
+                curve.append(note(average.net))
+    return Trained(average.net, steps, curve)
 
 
 class Candidate(NamedTuple):

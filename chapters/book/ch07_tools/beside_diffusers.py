@@ -12,11 +12,18 @@ and three of their habits as a step or a denoiser of ours, to show that nothing 
     heun_over_sigma   Heun's rule for z / signal over noise / signal         (their Heun)
     clipped_loosely   z0 is clipped, eps stays what it was                   (their DDIM)
 
+The book runs without diffusers; some cells then say what they skip:
+
+    available   True or False, after one line of explanation where the answer is no
+    absence     that line: what is left out, and how to get the package
+    version     the version that is installed, or None
+
 Written against diffusers 0.42.1, which is imported only when a function needs it. Their time is
 0-based: their t is ours minus 1, and clean data, our 0, is no row of their table.
 """
 
 import importlib
+import importlib.metadata
 import importlib.util
 import types
 from contextlib import contextmanager
@@ -26,11 +33,51 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from book.ch07_tools.extras import absence, available
 from minildm.denoise import Denoised, Denoiser
 from minildm.predict import EPS, Parameterization
 from minildm.samplers import ddim, sample
 from minildm.schedule import expand
+
+# Package -> (what the book uses it for, how to get it).
+USES = {
+    "diffusers": (
+        "the comparison with diffusers",
+        'pip install -c constraints.txt -e ".[compare]"',
+    ),
+    "transformers": (
+        "Stable Diffusion's text encoder",
+        'pip install -c constraints.txt -e ".[compare]"',
+    ),
+}
+
+
+def available(name: str, what: str = "", quiet: bool = False) -> bool:
+    """Whether the package ``name`` can be imported; if not, print one line: what for, how to get.
+
+    ``what`` says what a cell leaves out; without it the line says what the book uses ``name`` for.
+    A package that is blocked (``sys.modules[name] = None``) counts as absent. Nothing is imported.
+    Raises ValueError for a name that the book does not use.
+    """
+    if name not in USES:
+        raise ValueError(f"name must be one of {', '.join(USES)}; got {name!r}")
+    found = importlib.util.find_spec(name) is not None
+    if not found and not quiet:
+        print(absence(name, what))
+    return found
+
+
+def absence(name: str, what: str = "") -> str:
+    """The line in a result's place where the package is absent; ``what`` names the result."""
+    purpose, remedy = USES[name]
+    return f"[skipped] {what or purpose}: needs {name}, which is not installed. To get it: {remedy}"
+
+
+def version(name: str) -> str | None:
+    """The installed version of a package, without importing it; None where it is absent."""
+    if not available(name, quiet=True):
+        return None
+    return importlib.metadata.version(name)
+
 
 # Our name -> their file (diffusers.schedulers.scheduling_...), their class.
 SCHEDULERS = {

@@ -5,9 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from book.ch08_outlook.closed_forms import start_mismatch
+from book.ch08_outlook.closed_forms import Phase, device_hours, start_mismatch, training_flops
 from book.ch08_outlook.distillation import one_step_target
-from book.ch08_outlook.scaling import Phase, device_hours, training_flops
 from book.exercises import Exercise
 from minildm.schedule import CosineSchedule, DiscreteSchedule, scaled_linear_betas
 

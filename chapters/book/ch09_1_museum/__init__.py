@@ -1,13 +1,13 @@
 """A museum of classic mistakes: each is one wrong line, planted into the real package in memory.
 
-exhibit.py    what an exhibit is; asking its detector, drawing its symptom
-planted.py    the package with one line changed, while a block lasts
-scene.py      the small worlds in which symptoms show
-pictures.py   the figures: right beside planted
-look_*.py     detectors and symptoms, room by room
-room_*.py     the exhibits
-exhibits.py   all of them
-tour.py       what chapter 9.1 shows
+exhibit.py   what an exhibit is; asking its detector, drawing its symptom
+planted.py   the package with one line changed, while a block lasts
+schedule.py, samplers.py, output.py, training.py, latents.py
+             the rooms: each exhibit beside its detector and its symptom
+rooms.py     all of them, and how one is found
+scene.py     the small worlds in which symptoms show
+figures.py   right beside planted
+tour.py      what chapter 9.1 shows
 """
 
 from book.ch09_1_museum.exhibit import Exhibit, Sighting, complaint, symptoms

@@ -2,24 +2,18 @@
 
 from typing import NamedTuple
 
-from book.ch09_1_museum import (
-    room_latents,
-    room_output,
-    room_samplers,
-    room_schedule,
-    room_training,
-)
+from book.ch09_1_museum import latents, output, samplers, schedule, training
 from book.ch09_1_museum.exhibit import Exhibit
 
 ROOMS: dict[str, list[Exhibit]] = {
-    "the schedule and the forward process": room_schedule.EXHIBITS,
-    "samplers": room_samplers.EXHIBITS,
-    "what the network says": room_output.EXHIBITS,
-    "data, layers, training": room_training.EXHIBITS,
-    "latents and editing": room_latents.EXHIBITS,
+    "the schedule and the forward process": schedule.EXHIBITS,
+    "samplers": samplers.EXHIBITS,
+    "what the network says": output.EXHIBITS,
+    "data, layers, training": training.EXHIBITS,
+    "latents and editing": latents.EXHIBITS,
 }
 EXHIBITS: list[Exhibit] = [exhibit for room in ROOMS.values() for exhibit in room]
-HIDDEN = room_samplers.HIDDEN  # of exercise 9.1-2
+HIDDEN = samplers.HIDDEN  # of exercise 9.1-2
 
 
 class Fault(NamedTuple):

@@ -146,3 +146,21 @@ def small_training(package: Package, seed: int = 0) -> float:
     )
     config = train.DenoiserTraining(model=model, fit=fit)
     return train.train_denoiser(config, schedule, x, data.labels).history[-1].loss
+
+
+def train_noisily(package: Package, folder: str | None, until: int):
+    """Train a network with dropout for 12 steps, or leave after ``until``: (step, weights)."""
+    make = lambda: nn.Sequential(nn.Linear(8, 16), nn.Dropout(0.5), nn.Linear(16, 1))  # noqa: E731
+    net = package.fit.build(make, 0)
+    x = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
+    config = package.settings.FitConfig(
+        steps=12, batch=16, lr=0.01, warmup=1, device="cpu", log_every=1, save_every=6
+    )
+
+    def loss(model, batch):
+        return (model(x[batch.indices])[:, 0] - x[batch.indices, 0]).square(), None
+
+    for record in package.fit.fit(net, loss, 64, config, folder=folder, resume=bool(folder)):
+        yield record.step, torch.cat([p.detach().flatten().clone() for p in net.parameters()])
+        if record.step == until:
+            return

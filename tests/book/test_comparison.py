@@ -15,6 +15,7 @@ from book.ch01_background.comparison import (
     MODES,
     STD,
     Candidate,
+    Settings,
     balanced,
     candidates,
     chosen,
@@ -26,11 +27,11 @@ from book.ch01_background.comparison import (
     nats,
     samples,
     shares,
+    train,
     vae_bounds,
 )
 from book.ch01_background.likelihood import mixture_log_density
 from book.ch01_background.models import GAN, VAE, Diffusion
-from book.ch01_background.training import Settings, train
 from book.ch05_2_unet.cost import parameters
 from book.results import read_results
 from minildm.data import mixture
@@ -178,6 +179,8 @@ def test_a_step_sees_its_own_batch_and_notes_come_in_time():
     assert trained.curve[0] < trained.curve[1] == float(trained.model.w)
     with pytest.raises(ValueError, match="need 15 points"):
         train(Spy, Settings(replace(fit, steps=5)), points)
+    with pytest.raises(ValueError, match="the loss of step 2 has 1 entries that are NaN"):
+        train(Spy, Settings(fit), torch.where(points == 12, math.nan, points))
 
 
 # --- the comparison -------------------------------------------------------------------------------
