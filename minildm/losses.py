@@ -15,11 +15,12 @@ from torch import Tensor
 
 from minildm import checks
 from minildm.checks import inputs
+from minildm.interfaces import Network, Schedule
 from minildm.predict import Parameterization, V
 from minildm.process import Gaussian, diffuse
 from minildm.schedule import expand
 
-Weight = Callable[[Callable, Tensor, Parameterization], Tensor]
+Weight = Callable[[Schedule, Tensor, Parameterization], Tensor]
 
 
 def reconstruction_loss(x_hat: Tensor, x: Tensor) -> Tensor:
@@ -47,8 +48,8 @@ def kl_loss(gaussian: Gaussian) -> Tensor:
 
 
 def diffusion_loss(
-    net: Callable,
-    schedule: Callable,
+    net: Network,
+    schedule: Schedule,
     z0: Tensor,
     condition: Tensor | None = None,
     *,
@@ -78,7 +79,7 @@ def diffusion_loss(
     return loss if weight is None else expand(weight(schedule, t, parameterization), loss) * loss
 
 
-def random_times(schedule: Callable, u: Tensor) -> Tensor:
+def random_times(schedule: Schedule, u: Tensor) -> Tensor:
     """Turn u, uniform in [0, 1), into training times: int64 in 1..T, or float64 in (0, 1].
 
     t = 0 is never drawn: there z_t is z0 and there is nothing to learn.
@@ -91,7 +92,7 @@ def random_times(schedule: Callable, u: Tensor) -> Tensor:
 
 
 def min_snr_weight(
-    schedule: Callable,
+    schedule: Schedule,
     t: Tensor,
     parameterization: Parameterization,
     gamma: float = 5.0,
@@ -120,7 +121,9 @@ def min_snr_weight(
     return weight + floor * noise_share.square()
 
 
-def _shares(schedule, t: Tensor, parameterization: Parameterization) -> tuple[Tensor, Tensor]:
+def _shares(
+    schedule: Schedule, t: Tensor, parameterization: Parameterization
+) -> tuple[Tensor, Tensor]:
     """(signal / det, noise / det): an output error d is a z0 error noise/det d (see predict.py)."""
     signal, noise = schedule(t)
     a, b = parameterization.weights(signal, noise)

@@ -98,6 +98,13 @@ def test_the_code_keeps_the_style():
     assert result.returncode == 0, result.stdout
 
 
+def test_the_library_keeps_its_types():
+    pytest.importorskip("mypy", reason="the extra tests brings it")
+    command = [sys.executable, "-m", "mypy"]
+    result = subprocess.run(command, cwd=BOOK, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
+
+
 # --- opening -----------------------------------------------------------------------------------
 
 
