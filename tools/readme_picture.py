@@ -13,12 +13,11 @@ from book_rules import BOOK, CHAPTERS
 
 sys.path.insert(0, str(CHAPTERS))
 
-from book.ch05_5_text_to_image.measure_shapes import asked_texts
 from book.figures import captioned
 from minildm.files.checkpoint import replace_files
 from minildm.latent import LatentDiffusion
 from minildm.samplers import dpmpp_2m
-from minildm.shapes.captions import captions
+from minildm.shapes.captions import asked_texts, captions
 from minildm.shapes.scenes import Pictures, splits
 from minildm.shapes.training import GUIDANCE
 

@@ -17,26 +17,26 @@ import torch
 from torch import Tensor
 
 from minildm.checks import inputs
-from minildm.checks.inputs import finite, numbers
+from minildm.checks.inputs import finite
 
 S = TypeVar("S", bound=Callable)
 MOST = 10**7  # steps, points, directions: more is a slip, and fills the memory
 
 
-def count(name: str, value: int, most: int = MOST, least: int = 1) -> int:
-    """``value`` as an int; ValueError unless it is a whole number in least..most."""
-    return inputs.whole(name, value, least, most)
+def count(name: str, value: int, most: int = MOST) -> int:
+    """``value`` as an int; ValueError unless it is a whole number in 1..most."""
+    return inputs.whole(name, value, 1, most)
 
 
 def share(**values: float) -> list[float]:
     """The values as floats; ValueError unless each is in (0, 1]; 1 is for a last beta only."""
-    numbers = [inputs.real(name, value) for name, value in values.items()]
-    for name, number in zip(values, numbers, strict=True):
+    numbers = {name: inputs.real(name, value) for name, value in values.items()}
+    for name, number in numbers.items():
         if not 0 < number <= 1:
             raise ValueError(
                 f"{name} must be in (0, 1]: a beta is a share of variance; got {number}"
             )
-    return numbers
+    return list(numbers.values())
 
 
 def seed(value: int) -> int:
@@ -62,19 +62,17 @@ def limits(low: float, high: float) -> tuple[float, float]:
 
 def guidance(value: float) -> float:
     """``value`` as a float; ValueError unless it is finite and at most a million in size."""
-    number = inputs.real("guidance", value)
-    if abs(number) > 1e6:
-        raise ValueError(f"guidance must be at most 1e6 in size; got {number}: usual is 1 to 10")
-    return number
+    return inputs.real("guidance", value, -1e6, 1e6)
 
 
 def betas(betas: Tensor) -> Tensor:
     """A copy of the betas on the CPU; ValueError unless float64 (T,) in (0, 1), the last <= 1."""
     listed = isinstance(betas, list | tuple)
-    betas = numbers("betas", betas) if listed else inputs.tensor("betas", betas)
-    if betas.dtype != torch.float64 or betas.is_meta:
-        kind = "a meta tensor" if betas.is_meta else f"{betas.dtype}: use .double()"
-        raise ValueError(f"betas must be float64, like every table; got {kind}")
+    betas = inputs.numbers("betas", betas) if listed else inputs.values("betas", betas)
+    if betas.dtype != torch.float64:
+        raise ValueError(
+            f"betas must be float64, like every table; got {betas.dtype}: use .double()"
+        )
     if betas.dim() != 1 or len(betas) == 0:
         raise ValueError(f"betas must have shape (T,) with T >= 1; got {tuple(betas.shape)}")
     betas = betas.detach().cpu().clone()
@@ -91,15 +89,14 @@ def betas(betas: Tensor) -> Tensor:
 
 def time(t: Tensor | float, T: float, dtype: torch.dtype, name: str = "t") -> Tensor:
     """t as a CPU tensor; ValueError unless it has ``dtype`` and lies in 0..T."""
-    if isinstance(t, int | float) and not 0 <= t <= T:  # written so that NaN is bad
-        raise _outside(name, t, T)
     if isinstance(t, int | float):
+        if not 0 <= t <= T:  # written so that NaN is bad; torch has no number such as 10**30
+            raise _outside(name, t, T)
         t = torch.tensor(t, dtype=torch.float64 if isinstance(t, float) else None)
-    t = inputs.tensor(name, t)
-    if t.dtype != dtype or t.is_meta:
+    t = inputs.values(name, t)
+    if t.dtype != dtype:
         kind = "int64 steps" if dtype == torch.int64 else "float64 times"
-        got = "no values: it is on the meta device" if t.is_meta else f"dtype {t.dtype}"
-        raise ValueError(f"{name} has {got}; this schedule takes {kind} in 0..{T}")
+        raise ValueError(f"{name} has dtype {t.dtype}; this schedule takes {kind} in 0..{T}")
     t = t.cpu()
     if t.dim() == 0 and 0 <= t.item() <= T:  # the usual case, and the quickest
         return t
@@ -120,8 +117,6 @@ def pair(t, s, T: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         raise ValueError(
             f"t has shape {tuple(t.shape)} and s {tuple(s.shape)}; give one time each, or as many"
         )
-    if t.dim() == s.dim() == 0 and s.item() < t.item():
-        return t, s
     bad = ~(s < t)
     if bad.any():
         low, high = (x.expand(bad.shape)[bad][0].item() for x in (s, t))
@@ -153,12 +148,25 @@ def per_sample(t, z_t: Tensor) -> Tensor:
     """t as (B,), one for each sample; ValueError unless z_t (B, *d) is finite and t fits."""
     finite("z_t", z_t)
     t = inputs.tensor("t", t)
-    if z_t.dim() == 0 or t.shape not in ((), z_t.shape[:1]):
-        raise ValueError(
-            f"t has shape {tuple(t.shape)} for z_t {tuple(z_t.shape)}; give one time for all, or "
-            "(B,): one per sample"
-        )
+    _one_or_each(t, z_t)
     return t.expand(len(z_t))
+
+
+def batch(coefficient: Tensor, like: Tensor) -> None:
+    """Raise ValueError unless ``coefficient`` is one number or (B,) for ``like`` (B, *d)."""
+    finite("a coefficient", coefficient)
+    inputs.values("a coefficient", coefficient)
+    inputs.floating("data", like)
+    if coefficient.dim():
+        _one_or_each(coefficient, like)
+
+
+def _one_or_each(t: Tensor, data: Tensor) -> None:
+    if data.dim() == 0 or t.shape not in ((), data.shape[:1]):
+        raise ValueError(
+            f"t has shape {tuple(t.shape)} for data of shape {tuple(data.shape)}; give one time "
+            "for all, or (B,): one per sample"
+        )
 
 
 def step(step: S) -> S:
@@ -176,34 +184,33 @@ def step(step: S) -> S:
 
 def alike(**tensors: Tensor) -> None:
     """Raise ValueError unless all tensors are finite and agree in shape, dtype and device."""
+    _one_shape(tensors)
+    kinds = {name: f"{tensor.dtype} on {tensor.device}" for name, tensor in tensors.items()}
+    if len(set(kinds.values())) > 1:
+        raise ValueError(f"cast the tensors to one dtype, on one device; they are {kinds}")
+
+
+def samples(**tensors: Tensor) -> None:
+    """Raise ValueError unless these are finite, (B, *d) with something in them, of one shape.
+
+    Their dtypes may differ: a network's output in half precision.
+    """
+    _one_shape(tensors)
+    _together(**tensors)
+    name, first = next(iter(tensors.items()))
+    if first.dim() == 0 or first.numel() == 0:
+        raise ValueError(f"{name} must be (B, *d) with B >= 1; got {tuple(first.shape)}")
+
+
+def _one_shape(tensors: dict[str, Tensor]) -> None:
     (first_name, first), *_ = tensors.items()
     for name, tensor in tensors.items():
         finite(name, tensor)
         if tensor.shape != first.shape:
             raise ValueError(
                 f"{name} has shape {tuple(tensor.shape)} but {first_name} has "
-                f"{tuple(first.shape)}; both must be (B, *d)"
+                f"{tuple(first.shape)}; they must be equal"
             )
-        if (tensor.dtype, tensor.device) != (first.dtype, first.device):
-            raise ValueError(
-                f"{name} is {tensor.dtype} on {tensor.device} but {first_name} is {first.dtype} on "
-                f"{first.device}; cast one"
-            )
-
-
-def samples(**tensors: Tensor) -> None:
-    """Raise ValueError unless these are finite, (B, *d) with something in them, of one shape."""
-    (first_name, first), *_ = tensors.items()
-    for name, tensor in tensors.items():
-        finite(name, tensor)  # the dtypes may differ: a network's output in half precision
-        if tensor.dim() == 0 or tensor.numel() == 0:
-            raise ValueError(f"{name} must be (B, *d) with B >= 1; got {tuple(tensor.shape)}")
-        if tensor.shape != first.shape:
-            raise ValueError(
-                f"{first_name} has shape {tuple(first.shape)} but {name} has {tuple(tensor.shape)};"
-                " they must be equal"
-            )
-        _together(**{first_name: first, name: tensor})
 
 
 def _together(**tensors: Tensor) -> None:
@@ -223,7 +230,7 @@ def fits(name: str, small: Tensor, large: Tensor) -> None:
 def gaussian(mean: Tensor, var: Tensor, eps: Tensor | None = None) -> None:
     """Raise ValueError unless var >= 0 fits the mean (B, *d), and ``eps`` is shaped like it."""
     finite("var", var)
-    alike(mean=mean, **({} if eps is None else {"eps": eps}))
+    alike(mean=mean, eps=mean if eps is None else eps)
     _together(mean=mean, var=var)
     fits("var", var, mean)
     if not var.is_meta and (var < 0).any():
@@ -232,32 +239,12 @@ def gaussian(mean: Tensor, var: Tensor, eps: Tensor | None = None) -> None:
 
 def uniform(name: str, u) -> Tensor:
     """Numbers of any shape as a float tensor; ValueError unless all are in [0, 1)."""
-    u = inputs.tensor(name, u)
+    u = inputs.values(name, u)
     finite(name, u)
-    if u.is_meta or not ((u >= 0) & (u < 1)).all():
-        got = "a meta tensor" if u.is_meta else f"{float(u.min()):.3g}..{float(u.max()):.3g}"
-        raise ValueError(f"{name} must be in [0, 1); got {got}")
+    if not ((u >= 0) & (u < 1)).all():
+        low, high = float(u.min()), float(u.max())
+        raise ValueError(f"{name} must be in [0, 1); got {low:.3g}..{high:.3g}")
     return u
-
-
-def batch(coefficient: Tensor, like: Tensor) -> None:
-    """Raise ValueError unless ``coefficient`` is one number or (B,) for ``like`` (B, *d)."""
-    for name, tensor in (("a coefficient", coefficient), ("like", like)):
-        if not isinstance(tensor, Tensor) or tensor.is_complex():
-            raise ValueError(f"{name} must be a tensor of real numbers; got {tensor!r}")
-    if coefficient.is_meta:
-        raise ValueError("a coefficient must have values; it is on the meta device")
-    if not math.isfinite((coefficient.sum() if coefficient.dim() else coefficient).item()):
-        raise ValueError(f"a coefficient is not finite: {coefficient.tolist()}")
-    if not like.is_floating_point():
-        raise ValueError(f"data must be a tensor of real numbers; got {like.dtype}: use .float()")
-    if coefficient.dim() and (
-        coefficient.dim() > 1 or like.dim() == 0 or len(coefficient) != len(like)
-    ):
-        raise ValueError(
-            f"t has shape {tuple(coefficient.shape)} for data of shape {tuple(like.shape)}; give "
-            "one time for all, or (B,): one per sample"
-        )
 
 
 def output(output: Tensor, z_t: Tensor) -> None:
@@ -279,13 +266,10 @@ def equations(answer: Tensor, z_t: Tensor, signal: Tensor, noise: Tensor) -> Non
 
 
 def coefficients(signal: Tensor, noise: Tensor) -> None:
-    """Raise ValueError unless these are finite and alike: what a schedule gives."""
-    finite("signal", signal)
-    finite("noise", noise)
-    if signal.shape != noise.shape or signal.is_meta or noise.is_meta:
-        raise ValueError(
-            f"signal {tuple(signal.shape)} and noise {tuple(noise.shape)} must be schedule(t)'s"
-        )
+    """Raise ValueError unless these are finite, with values, and of one shape: schedule(t)'s."""
+    _one_shape({"signal": signal, "noise": noise})
+    inputs.values("signal", signal)
+    inputs.values("noise", noise)
 
 
 def solvable(name: str, det: Tensor, signal: Tensor, noise: Tensor, z_t: Tensor) -> None:
@@ -312,10 +296,9 @@ def warn_of_signal_left(left: float, T: int) -> None:
 def warn_of_signal_lost(parameterization, schedule) -> None:
     """Warn where eps-prediction would multiply a network's errors: nearly no signal left at T.
 
-    z0 = (z_t - noise eps) / signal divides by sqrt(alpha_bar_T), and a step to s multiplies by
-    signal_s again. Measured with an exact eps in two dimensions plus an error of 0.1, 20 steps: the
-    linear betas (a first step of factor 1.6) give samples of standard deviation 1.1 instead of 1,
-    cosine betas 3.2 with T = 10 (factor 32), 6 with T = 50 (64) and 150 with T = 1000 (1,300).
+    z0 = (z_t - noise eps) / signal, and a step to s multiplies by signal_s again. Measured with an
+    exact eps plus an error of 0.1, 20 steps: samples of standard deviation 1.1 instead of 1 where
+    the first step's factor is 1.6 (linear betas), 3.2 where it is 32, 150 where it is 1,300.
     ``parameterization``: of predict.py, or its name. Only EPS divides by the signal.
     """
     if getattr(parameterization, "name", parameterization) != "EPS":

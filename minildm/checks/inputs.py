@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+LARGEST = 1e100  # in a table: squares and products are still numbers
 OVERSHOOT = 5.0  # how far outside [-1, 1] a judge lets pictures lie: noise may, bytes may not
 
 
@@ -23,10 +24,12 @@ def whole(name: str, value: Any, least: int | None = None, most: int | None = No
             raise TypeError
         number = operator.index(value)
     except (TypeError, ValueError, RuntimeError):
-        where = _range(least, most)
-        raise ValueError(f"{name} must be a whole number{where}; got {value!r}") from None
-    too_large = number > (most if most is not None else math.inf)
-    if too_large or (least is not None and not least <= number < 2**63):  # a count is an int64
+        raise ValueError(
+            f"{name} must be a whole number{_range(least, most)}; got {value!r}"
+        ) from None
+    low = -math.inf if least is None else least
+    high = most if most is not None else math.inf if least is None else 2**63 - 1  # a count: int64
+    if not low <= number <= high:
         raise ValueError(f"{name} must be a whole number{_range(least, most)}; got {number}")
     return number
 
@@ -43,12 +46,22 @@ def real(
             raise TypeError
         number = float(value)
     except (TypeError, ValueError, RuntimeError, OverflowError):
-        where = _range(least, most, open)
-        raise ValueError(f"{name} must be a number{where}; got {value!r}") from None
+        raise ValueError(
+            f"{name} must be a number{_range(least, most, open)}; got {value!r}"
+        ) from None
     inside = least < number < most if open else least <= number <= most
     if not (math.isfinite(number) and inside):
         raise ValueError(f"{name} must be a finite number{_range(least, most, open)}; got {number}")
     return number
+
+
+def _range(least: float | None, most: float | None, open: bool = False) -> str:
+    low, high = (None if end is None or math.isinf(end) else end for end in (least, most))
+    if low is not None and high is not None:
+        return f" in ({low}, {high})" if open else f" in {low}..{high}"
+    if low is not None:
+        return f" > {low}" if open else f" >= {low}"
+    return "" if high is None else (f" < {high}" if open else f" <= {high}")
 
 
 def share(name: str, value: Any) -> float:
@@ -96,71 +109,11 @@ def whole_tuple(
     return tuple(whole(f"{name}[{i}]", value, least, most) for i, value in enumerate(values))
 
 
-def images(
-    name: str,
-    x: Any,
-    channels: int | None = None,
-    size: Sequence[int] | None = None,
-    slack: float = 0.001,
-) -> Tensor:
-    """Pictures as float32 (B, C, H, W) in [-1, 1]; any real dtype and NumPy arrays are converted.
-
-    ``channels``, ``size`` (H, W): what they must have. ``slack``: how far values may lie outside;
-    resizing and half precision overshoot a little, networks and noise more.
-    Raises ValueError for another shape, for NaN and infinity, and for values outside [-1, 1],
-    saying what they look like. Warns where no value is negative: such pictures are mostly in
-    [0, 1], with 2 x - 1 forgotten.
-    """
-    x = tensor(name, x, torch.empty(0))
-    height, width = ("H", "W") if size is None else size
-    want = f"(B, {channels or 'C'}, {height}, {width})"
-    if x.dim() != 4 or 0 in x.shape or (channels is not None and x.shape[1] != channels):
-        raise ValueError(f"{name} must be {want}; got {tuple(x.shape)}{_shape_hint(x, channels)}")
-    if size is not None and tuple(x.shape[2:]) != tuple(size):
-        raise ValueError(f"{name} must be {want} for this model; got {tuple(x.shape)}: resize it")
-    if x.dtype == torch.bool or not (x.is_floating_point() or x.dtype == torch.uint8):
-        raise ValueError(f"{name} must be real numbers in [-1, 1]; got {x.dtype}")
-    if x.dtype == torch.uint8:
-        raise ValueError(f"{name} holds bytes (0..255); use x / 127.5 - 1 for values in [-1, 1]")
-    x = x.float()
-    bad = ~torch.isfinite(x)
-    if bad.any():
-        which = sorted({int(i) for i in bad.nonzero()[:, 0][:1000]})
-        raise ValueError(
-            f"{name} has {int(bad.sum())} entries that are NaN or infinite, in picture "
-            f"{', '.join(map(str, which[:5]))}{', ..' if len(which) > 5 else ''}; mend or leave out"
-        )
-    low, high = float(x.min()), float(x.max())
-    if low < -1 - slack or high > 1 + slack:
-        looks = "pictures in 0..255; use x / 127.5 - 1" if low >= 0 else "rescale, or clamp(-1, 1)"
-        raise ValueError(f"{name} must be in [-1, 1]; got {low:.3g}..{high:.3g}: {looks}")
-    if low >= 0 and high > low:
-        warnings.warn(
-            f"{name} lies in {low:.3g}..{high:.3g}, with no negative value: pictures are expected "
-            "in [-1, 1]. If these are in [0, 1], use 2 x - 1",
-            stacklevel=3,
-        )
-    return x
+# --- tensors --------------------------------------------------------------------------------------
 
 
-def labels(name: str, labels: Any, n: int, classes: int) -> Tensor:
-    """Class labels as int64 (n,), each in 0..classes-1; integer lists and arrays are converted.
-
-    For training: the null label is drawn by the training itself. Raises ValueError otherwise.
-    """
-    if labels is None:
-        raise ValueError(f"{name} is missing: a network with {classes} classes needs one each")
-    labels = tensor(name, labels)
-    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
-        raise ValueError(f"{name} must be integers; got {labels.dtype}: use .long()")
-    if labels.shape != (n,):
-        raise ValueError(f"{name} must be ({n},), one per sample; got {tuple(labels.shape)}")
-    labels = labels.long()
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= classes:
-        hint = ": labels begin at 0, subtract 1" if (low, high) == (1, classes) else ""
-        raise ValueError(f"{name} must be in 0..{classes - 1}; got {low}..{high}{hint}")
-    return labels
+class NotFinite(ValueError):
+    """NaN or infinity where numbers are needed; in a training's loss: it has diverged."""
 
 
 def tensor(name: str, value: Any, like: Tensor | None = None) -> Tensor:
@@ -181,39 +134,30 @@ def tensor(name: str, value: Any, like: Tensor | None = None) -> Tensor:
         ) from None
 
 
-def _range(least: float | None, most: float | None, open: bool = False) -> str:
-    low = None if least in (None, -math.inf) else least
-    high = None if most in (None, math.inf) else most
-    if low is not None and high is not None:
-        return f" in ({low}, {high})" if open else f" in {low}..{high}"
-    if low is not None:
-        return f" > {low}" if open else f" >= {low}"
-    return "" if high is None else (f" < {high}" if open else f" <= {high}")
+def values(name: str, value: Any) -> Tensor:
+    """``tensor`` with values: also a ValueError for one on the meta device."""
+    return tensor(name, value, torch.empty(0))
 
 
-def _shape_hint(x: Tensor, channels: int | None) -> str:
-    if x.dim() == 3:
-        return ": give one picture as x[None]"
-    if x.dim() == 4 and channels is not None and x.shape[-1] == channels != x.shape[1]:
-        return ": channels come first, use x.permute(0, 3, 1, 2)"
-    if x.dim() == 4 and channels == 3 and x.shape[1] == 4:
-        return ": leave out the alpha channel"
-    return ""
+def whole_numbers(name: str, value: Any) -> Tensor:
+    """Integers (tensor, array or lists) as an int64 tensor; ValueError for fractions and bools."""
+    found = values(name, value)
+    if found.is_floating_point() or found.is_complex() or found.dtype == torch.bool:
+        raise ValueError(f"{name} must be whole numbers; got {found.dtype}: use .long()")
+    return found.long()
 
 
-LARGEST = 1e100  # in a table: squares and products are still numbers
-
-
-class NotFinite(ValueError):
-    """NaN or infinity where numbers are needed; in a training's loss: it has diverged."""
-
-
-def finite(name: str, tensor: Tensor) -> None:
-    """Raise ValueError unless ``tensor`` is of real numbers; ``NotFinite`` for NaN, infinity."""
+def floating(name: str, tensor: Tensor) -> None:
+    """Raise ValueError unless ``tensor`` is one of real numbers: float64, float32, float16, .."""
     if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
         kind = getattr(tensor, "dtype", type(tensor).__name__)
         use = "use .float()" if isinstance(tensor, Tensor) else "use torch.as_tensor"
         raise ValueError(f"{name} must be a tensor of real numbers; got {kind}: {use}")
+
+
+def finite(name: str, tensor: Tensor) -> None:
+    """Raise ValueError unless ``tensor`` is of real numbers; ``NotFinite`` for NaN, infinity."""
+    floating(name, tensor)
     if tensor.is_meta or math.isfinite(tensor.detach().sum().item()):
         return  # many times faster than isfinite: a sum with NaN or inf in it is not finite
     bad = ~torch.isfinite(tensor)  # the sum may also have overflowed
@@ -224,14 +168,16 @@ def finite(name: str, tensor: Tensor) -> None:
         )
 
 
-def numbers(name: str, values) -> Tensor:
+# --- tables ---------------------------------------------------------------------------------------
+
+
+def numbers(name: str, value: Any) -> Tensor:
     """Numbers (tensor, array or lists) as a float64 tensor; ValueError unless all are finite."""
-    found = tensor(name, values)
-    if found.is_meta or found.is_complex() or found.dtype == torch.bool:
-        kind = "a meta tensor, which has no values" if found.is_meta else found.dtype
-        raise ValueError(f"{name} must hold real numbers; got {kind}")
-    exact = isinstance(values, list | tuple)  # as_tensor makes float32 of Python's numbers
-    found = torch.tensor(values, dtype=torch.float64) if exact else found.double()
+    found = values(name, value)
+    if found.is_complex() or found.dtype == torch.bool:
+        raise ValueError(f"{name} must hold real numbers; got {found.dtype}")
+    exact = isinstance(value, list | tuple)  # as_tensor makes float32 of Python's numbers
+    found = torch.tensor(value, dtype=torch.float64) if exact else found.double()
     finite(name, found)
     if found.numel() and float(found.detach().abs().max()) > LARGEST:
         raise ValueError(f"{name} has entries beyond {LARGEST:g}: rescale it")
@@ -261,15 +207,93 @@ def covariance(name: str, covs: Tensor, tolerance: float = 1e-8) -> None:
         raise ValueError(f"{name} must be symmetric; it differs from its transpose by {worst:.3g}")
     smallest = torch.linalg.eigvalsh(covs)[..., 0]
     if (smallest < -tolerance * scale[..., 0, 0]).any():
-        raise ValueError(
-            f"{name} has a negative variance: eigenvalue {float(smallest.min()):.3g}"
-        )
+        raise ValueError(f"{name} has a negative variance: eigenvalue {float(smallest.min()):.3g}")
 
 
 def points(z_t: Tensor, d: int, name: str = "z_t") -> None:
     """Raise ValueError unless ``z_t`` is finite and (B, d)."""
     finite(name, z_t)
-    if z_t.is_meta:
-        raise ValueError(f"{name} is on the meta device, without values")
+    values(name, z_t)
     if z_t.dim() != 2 or z_t.shape[1] != d or d == 0:
         raise ValueError(f"{name} must have shape (B, {d or 'd'}) here; got {tuple(z_t.shape)}")
+
+
+# --- pictures and labels --------------------------------------------------------------------------
+
+
+def images(
+    name: str,
+    x: Any,
+    channels: int | None = None,
+    size: Sequence[int] | None = None,
+    slack: float = 0.001,
+) -> Tensor:
+    """Pictures as float32 (B, C, H, W) in [-1, 1]; any real dtype and NumPy arrays are converted.
+
+    ``channels``, ``size`` (H, W): what they must have. ``slack``: how far values may lie outside;
+    resizing and half precision overshoot a little, networks and noise more.
+    Raises ValueError for another shape, for NaN and infinity, and for values outside [-1, 1],
+    saying what they look like. Warns where no value is negative: such pictures are mostly in
+    [0, 1], with 2 x - 1 forgotten.
+    """
+    x = values(name, x)
+    height, width = ("H", "W") if size is None else size
+    want = f"(B, {channels or 'C'}, {height}, {width})"
+    if x.dim() != 4 or 0 in x.shape or (channels is not None and x.shape[1] != channels):
+        raise ValueError(f"{name} must be {want}; got {tuple(x.shape)}{_shape_hint(x, channels)}")
+    if size is not None and tuple(x.shape[2:]) != tuple(size):
+        raise ValueError(f"{name} must be {want} for this model; got {tuple(x.shape)}: resize it")
+    if x.dtype == torch.bool or not (x.is_floating_point() or x.dtype == torch.uint8):
+        raise ValueError(f"{name} must be real numbers in [-1, 1]; got {x.dtype}")
+    if x.dtype == torch.uint8:
+        raise ValueError(f"{name} holds bytes (0..255); use x / 127.5 - 1 for values in [-1, 1]")
+    _in_range(name, x.float(), slack)
+    return x.float()
+
+
+def _in_range(name: str, x: Tensor, slack: float) -> None:
+    """The values of ``images``: finite, within [-1, 1], and not all of them positive."""
+    bad = ~torch.isfinite(x)
+    if bad.any():
+        which = sorted({int(i) for i in bad.nonzero()[:, 0][:1000]})
+        raise ValueError(
+            f"{name} has {int(bad.sum())} entries that are NaN or infinite, in picture "
+            f"{', '.join(map(str, which[:5]))}{', ..' if len(which) > 5 else ''}; mend or leave out"
+        )
+    low, high = float(x.min()), float(x.max())
+    if low < -1 - slack or high > 1 + slack:
+        looks = "pictures in 0..255; use x / 127.5 - 1" if low >= 0 else "rescale, or clamp(-1, 1)"
+        raise ValueError(f"{name} must be in [-1, 1]; got {low:.3g}..{high:.3g}: {looks}")
+    if low >= 0 and high > low:
+        warnings.warn(
+            f"{name} lies in {low:.3g}..{high:.3g}, with no negative value: pictures are expected "
+            "in [-1, 1]. If these are in [0, 1], use 2 x - 1",
+            stacklevel=4,
+        )
+
+
+def labels(name: str, labels: Any, n: int, classes: int) -> Tensor:
+    """Class labels as int64 (n,), each in 0..classes-1; integer lists and arrays are converted.
+
+    For training: the null label is drawn by the training itself. Raises ValueError otherwise.
+    """
+    if labels is None:
+        raise ValueError(f"{name} is missing: a network with {classes} classes needs one each")
+    labels = whole_numbers(name, labels)
+    if labels.shape != (n,):
+        raise ValueError(f"{name} must be ({n},), one per sample; got {tuple(labels.shape)}")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= classes:
+        hint = ": labels begin at 0, subtract 1" if (low, high) == (1, classes) else ""
+        raise ValueError(f"{name} must be in 0..{classes - 1}; got {low}..{high}{hint}")
+    return labels
+
+
+def _shape_hint(x: Tensor, channels: int | None) -> str:
+    if x.dim() == 3:
+        return ": give one picture as x[None]"
+    if x.dim() == 4 and channels is not None and x.shape[-1] == channels != x.shape[1]:
+        return ": channels come first, use x.permute(0, 3, 1, 2)"
+    if x.dim() == 4 and channels == 3 and x.shape[1] == 4:
+        return ": leave out the alpha channel"
+    return ""

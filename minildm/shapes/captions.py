@@ -4,17 +4,19 @@
     thing    = "a" [ size ] [ fill ] colour shape              "a small striped red circle"
     relation = "left of" | "right of" | "above" | "below"
 
-    caption, captions   scene -> text, in one of its two wordings
+    captions            scene table -> texts, in one of their two wordings
+    asked_texts         the same, every other one turned
     caption_tokens      scene table -> token numbers, a million per second, for training
     read                text -> Request, what the text asks for
     text_config         an encoder of captions, for text.py
-    matches, agree      does a scene do what a request asks?
+    agree               does a scene do what a request asks?
 
 "A right of B" is the same scene as "B left of A": ``read`` always turns a text so that the first
-object is the left or upper one, as in shapes.py. Words in brackets may be left out; a request then
+object is the left or upper one, as in scenes.py. Words in brackets may be left out; a request then
 accepts any.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -24,14 +26,11 @@ from minildm import checks
 from minildm.checks import inputs
 from minildm.shapes.scenes import (
     ATTRIBUTES,
-    NAMES,
     RELATIONS,
     THING,
-    Scene,
     Thing,
     checked_rows,
-    listed,
-    to_rows,
+    numbered,
 )
 from minildm.text import TextEncoderConfig
 from minildm.words import GRAMMARS, PAD, unknown_words
@@ -73,22 +72,20 @@ class Request(NamedTuple):
 # --- writing --------------------------------------------------------------------------------------
 
 
-def caption(scene: Scene, mirrored: bool = False) -> str:
-    """The full caption of a scene; ``mirrored`` names the second object first.
+def captions(rows: Tensor, mirrored: Tensor, keep: Tensor | None = None) -> list[str]:
+    """Texts of scene rows (n, 10); ``mirrored`` (n,) bool: name the second object first.
 
+    ``keep`` (n, 5) bool: which of ``OPTIONAL`` are said; None: all. Of one scene, for example,
     "a small striped red circle above a large solid blue star on grey", or
     "a large solid blue star below a small striped red circle on grey".
     """
-    return captions(to_rows([scene]), torch.tensor([mirrored]))[0]
-
-
-def captions(rows: Tensor, mirrored: Tensor, keep: Tensor | None = None) -> list[str]:
-    """Texts of scene rows (n, 10); ``mirrored`` (n,) bool.
-
-    ``keep`` (n, 5) bool: which of ``OPTIONAL`` are said; None: all.
-    """
     said = wording(rows, mirrored, keep).tolist()
     return [" ".join(VOCABULARY[number] for number in line if number != PAD) for line in said]
+
+
+def asked_texts(rows: Tensor) -> list[str]:
+    """Full captions of scene rows (n, 10): every other one names the second object first."""
+    return captions(rows, torch.arange(len(rows)) % 2 == 1)
 
 
 def caption_tokens(rows: Tensor, u: Tensor) -> Tensor:
@@ -118,44 +115,32 @@ def wording(rows: Tensor, mirrored: Tensor, keep: Tensor | None = None) -> Tenso
     rows = checked_rows(rows)
     n = len(rows)
     if keep is None:
-        keep = torch.ones(n, len(OPTIONAL), dtype=torch.bool, device=rows.device)
-    mirrored = _choices("mirrored", mirrored, (n,))
+        keep = torch.ones(n, len(OPTIONAL), dtype=torch.bool)
     keep = _choices("keep", keep, (n, len(OPTIONAL)))
-    swap = mirrored[:, None]
-    # Each attribute's token, in the order in which it is said.
+    swap = _choices("mirrored", mirrored, (n,))[:, None]
+    # The two objects' words; what is left out becomes PAD.
     said = torch.stack([_tokens(i)[rows[:, i]] for i in range(2, 10)], dim=1)  # (n, 8)
-    first, second = said.split(4, dim=1)
+    spoken = torch.ones_like(said, dtype=torch.bool)
+    spoken[:, [0, 1, 4, 5]] = keep[:, :4]  # size and fill of each
+    first, second = torch.where(spoken, said, PAD).split(4, dim=1)
     one, two = torch.where(swap, second, first), torch.where(swap, first, second)  # (n, 4)
-    keep_first, keep_second = keep[:, :2], keep[:, 2:4]
-    keep_one = torch.where(swap, keep_second, keep_first)  # (n, 2): size, fill
-    keep_two = torch.where(swap, keep_first, keep_second)
     relation = torch.where(swap[:, :, None], _relations(True), _relations(False))  # (n, 2, 2)
     relation = relation[torch.arange(n), rows[:, 1]]  # (n, 2): "left of" has two words
     a, on = (torch.full((n, 1), NUMBER[word]) for word in ("a", "on"))
-    background = _tokens(0)[rows[:, 0]][:, None]  # (n, 1)
-    tokens = torch.cat([a, one, relation, a, two, on, background], dim=1)  # (n, LENGTH)
-
-    always = torch.ones_like(a, dtype=torch.bool)
-    last = keep[:, 4:]
-    spoken = torch.cat(
-        [always, keep_one, always, always, relation != PAD]
-        + [always, keep_two, always, always, last, last],
-        dim=1,
-    )
-    # Close the gaps: every spoken word moves to the left, the others behind the end.
-    place = torch.where(spoken, spoken.cumsum(1) - 1, LENGTH)  # (n, LENGTH)
+    background = torch.cat([on, _tokens(0)[rows[:, 0]][:, None]], dim=1)  # (n, 2)
+    background = torch.where(keep[:, 4:], background, PAD)
+    tokens = torch.cat([a, one, relation, a, two, background], dim=1)  # (n, LENGTH)
+    # Close the gaps: every word moves to the left, the others behind the end.
+    place = torch.where(tokens != PAD, (tokens != PAD).cumsum(1) - 1, LENGTH)  # (n, LENGTH)
     closed = tokens.new_full((n, LENGTH + 1), PAD).scatter_(1, place, tokens)
     return closed[:, :LENGTH]
 
 
-def _choices(name: str, values: Tensor, shape: tuple[int, ...]) -> Tensor:
-    values = inputs.tensor(name, values)
-    if values.dtype != torch.bool or values.shape != shape or values.is_meta:
-        raise ValueError(
-            f"{name} must be bool {shape}; got {values.dtype} {tuple(values.shape)}"
-            f"{' without values (meta)' if values.is_meta else ''}"
-        )
-    return values
+def _choices(name: str, value: Tensor, shape: tuple[int, ...]) -> Tensor:
+    found = inputs.values(name, value)
+    if found.dtype != torch.bool or found.shape != shape:
+        raise ValueError(f"{name} must be bool {shape}; got {found.dtype} {tuple(found.shape)}")
+    return found
 
 
 def _tokens(attribute: int) -> Tensor:
@@ -256,11 +241,6 @@ def _misplaced(text: str, words: list[str], place: int, expected: str) -> ValueE
 # --- comparing ------------------------------------------------------------------------------------
 
 
-def matches(scene: Scene, request: Request) -> bool:
-    """Does the scene do all that the request asks, each object with its own attributes?"""
-    return bool(agree(to_rows([scene]), request_rows([request])).all())
-
-
 def agree(rows: Tensor, wanted: Tensor) -> Tensor:
     """Attribute by attribute: scene rows (n, 10), ``request_rows`` (n, 10) -> bool (n, 10).
 
@@ -272,25 +252,9 @@ def agree(rows: Tensor, wanted: Tensor) -> Tensor:
     return (rows == wanted) | (wanted < 0)
 
 
-def request_rows(requests: list[Request]) -> Tensor:
+def request_rows(requests: Sequence[Request]) -> Tensor:
     """Requests as integers like ``to_rows``: int64 (n, 10), with -1 for what is not said.
 
     Raises ValueError for a value that is no attribute.
     """
-    rows = []
-    if not listed(requests):
-        raise ValueError(f"requests must be a list of Request; got {requests!r}")
-    for r in requests:
-        values = (r.background, r.relation, *r.first, *r.second)
-        if len(values) != len(NAMES):
-            raise ValueError(f"a request has {', '.join(NAMES)}; got {values}")
-        for value, name, known in zip(values, NAMES, ATTRIBUTES, strict=True):
-            if value is not None and value not in known:
-                raise ValueError(f"{name} must be one of {', '.join(known)}; got {value!r}")
-        rows.append(
-            [
-                -1 if v is None else known.index(v)
-                for v, known in zip(values, ATTRIBUTES, strict=True)
-            ]
-        )
-    return torch.tensor(rows, dtype=torch.int64).reshape(-1, len(ATTRIBUTES))  # (n, 10)
+    return numbered("requests", requests, [(None, *known) for known in ATTRIBUTES]) - 1

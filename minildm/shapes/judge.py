@@ -77,9 +77,7 @@ def judge(x: Tensor, batch: int = 16) -> Verdict:
     infinite pictures are refused, not an error.
     """
     x, batch = inputs.tensor("x", x), inputs.whole("batch", batch, 1)
-    if x.dim() != 4 or x.shape[1:] != (3, SIZE, SIZE) or len(x) == 0:
-        raise ValueError(f"x must be (n, 3, {SIZE}, {SIZE}); got {tuple(x.shape)}")
-    inputs.images("x", torch.where(x.isfinite(), x, 0), slack=inputs.OVERSHOOT)
+    inputs.images("x", torch.where(x.isfinite(), x, 0), 3, (SIZE, SIZE), inputs.OVERSHOOT)
     parts = [_judge(part) for part in x.float().split(batch)]
     return Verdict(*(torch.cat(field) for field in zip(*parts, strict=True)))
 

@@ -12,6 +12,7 @@ judge.py find the scene of a picture by comparing it with all of them.
 
 import functools
 import itertools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from minildm import checks
 from minildm.checks import inputs
-from minildm.checks import inputs as tables
+from minildm.data import to_unit_range
 from minildm.noise import seeded
 
 SIZE = 64
@@ -67,39 +68,30 @@ ATTRIBUTES = (tuple(BACKGROUNDS), RELATIONS, *THING, *THING)  # the ten columns 
 NAMES = ("background", "relation", *(f"{a} {n}" for n in (1, 2) for a in Thing._fields))
 
 
-def to_rows(scenes: list[Scene]) -> Tensor:
+def to_rows(scenes: Sequence[Scene]) -> Tensor:
     """Scenes as integers: int64 (n, 10), column i counts through ``ATTRIBUTES[i]``.
 
     Raises ValueError for a word that is no value of its attribute.
     """
+    return numbered("scenes", scenes, ATTRIBUTES)
+
+
+def numbered(name: str, scenes: Sequence, known: Sequence[tuple]) -> Tensor:
+    """``to_rows`` for all that has a scene's fields; ``known``: the values of each attribute."""
+    listed = isinstance(scenes, list | tuple)
+    if not listed or any(getattr(s, "_fields", None) != Scene._fields for s in scenes):
+        raise ValueError(f"{name} must be a list of scenes; got {scenes!r}")
     rows = []
-    if not listed(scenes):
-        raise ValueError(f"scenes must be a list of Scene; got {scenes!r}")
     for scene in scenes:
         words = (scene.background, scene.relation, *scene.first, *scene.second)
         if len(words) != len(NAMES):
             raise ValueError(f"a scene has {', '.join(NAMES)}; got {words}")
-        for word, name, known in zip(words, NAMES, ATTRIBUTES, strict=True):
-            if word not in known:
-                raise ValueError(f"{name} must be one of {', '.join(known)}; got {word!r}")
-        rows.append([known.index(word) for word, known in zip(words, ATTRIBUTES, strict=True)])
-    return torch.tensor(rows, dtype=torch.int64).reshape(-1, len(ATTRIBUTES))  # (n, 10)
-
-
-def listed(scenes) -> bool:
-    """Is it a list of things with a scene's fields: ``Scene``, or ``Request`` of captions.py?"""
-    if not isinstance(scenes, list | tuple):
-        return False
-    return all(getattr(scene, "_fields", None) == Scene._fields for scene in scenes)
-
-
-def to_scenes(rows: Tensor) -> list[Scene]:
-    """The scenes of integer rows (n, 10): ``to_rows`` undone. Raises ValueError for other rows."""
-    scenes = []
-    for row in checked_rows(rows).tolist():
-        words = [known[i] for i, known in zip(row, ATTRIBUTES, strict=True)]
-        scenes.append(Scene(words[0], words[1], Thing(*words[2:6]), Thing(*words[6:])))
-    return scenes
+        for word, attribute, values in zip(words, NAMES, known, strict=True):
+            if word not in values:
+                said = ", ".join(filter(None, values))
+                raise ValueError(f"{attribute} must be one of {said}; got {word!r}")
+        rows.append([values.index(word) for word, values in zip(words, known, strict=True)])
+    return torch.tensor(rows, dtype=torch.int64).reshape(-1, len(NAMES))  # (n, 10)
 
 
 MOST = torch.tensor([len(known) - 1 for known in ATTRIBUTES])  # the largest entry of each column
@@ -110,14 +102,9 @@ def checked_rows(rows: Tensor, name: str = "rows", least: int = 0) -> Tensor:
 
     ``least`` = -1 is for requests: what is not said. (Python would take -1 for the last colour.)
     """
-    rows = inputs.tensor(name, rows)
-    whole = not (rows.is_floating_point() or rows.is_complex() or rows.dtype == torch.bool)
-    if rows.dim() != 2 or rows.shape[1] != len(ATTRIBUTES) or not whole or rows.is_meta:
-        raise ValueError(
-            f"{name} must be whole numbers (n, {len(ATTRIBUTES)}); got {rows.dtype} "
-            f"{tuple(rows.shape)}{' without values (meta)' if rows.is_meta else ''}"
-        )
-    rows = rows.long()
+    rows = inputs.whole_numbers(name, rows)
+    if rows.dim() != 2 or rows.shape[1] != len(ATTRIBUTES):
+        raise ValueError(f"{name} must be (n, {len(ATTRIBUTES)}); got {tuple(rows.shape)}")
     bad = (rows < least) | (rows > MOST.to(rows.device))
     if bad.any():
         i, column = bad.nonzero()[0].tolist()
@@ -178,10 +165,7 @@ def stamps() -> Tensor:
 
 def palette(colours: dict[str, tuple[int, int, int]]) -> Tensor:
     """Colours 0..255 as float32 (n, 3) in [-1, 1]. Raises ValueError for other numbers."""
-    x = tables.numbers("colours", list(colours.values()))
-    if x.dim() != 2 or x.shape[1] != 3 or not ((x >= 0) & (x <= 255)).all():
-        raise ValueError(f"colours must be three numbers in 0..255 each; got {colours}")
-    return x.float() * (2 / 255) - 1
+    return to_unit_range(torch.tensor(list(colours.values())), 255)
 
 
 def draw_places(rows: Tensor, u: Tensor) -> Tensor:
@@ -222,14 +206,11 @@ def render(rows: Tensor, places: Tensor) -> Tensor:
     pixel = background + share covered · (colour − background), for one object after the other.
     Raises ValueError for rows that are no scenes, or places outside the picture.
     """
-    rows, places = checked_rows(rows), inputs.tensor("places", places)
-    inside = places.shape == (len(rows), 2, 2) and places.dtype == torch.int64
-    least = -STAMP // 2  # there an object is just out of sight
-    if not inside or places.is_meta or not ((places >= least) & (places <= SIZE)).all():
-        raise ValueError(
-            f"places must be int64 ({len(rows)}, 2, 2), each in {least}..{SIZE}; got "
-            f"{places.dtype} {tuple(places.shape)}"
-        )
+    rows, places = checked_rows(rows), inputs.whole_numbers("places", places)
+    n, least = len(rows), -STAMP // 2  # there an object is just out of sight
+    if places.shape != (n, 2, 2) or not ((places >= least) & (places <= SIZE)).all():
+        got = tuple(places.shape)
+        raise ValueError(f"places must be ({n}, 2, 2), each in {least}..{SIZE}; got {got}")
     x = palette(BACKGROUNDS)[rows[:, 0]][:, :, None, None]  # (n, 3, 1, 1)
     for i, things in enumerate((rows[:, 2:6], rows[:, 6:])):
         colour = palette(COLOURS)[things[:, 2]][:, :, None, None]  # (n, 3, 1, 1)
@@ -242,7 +223,7 @@ def render(rows: Tensor, places: Tensor) -> Tensor:
 # Colours and shapes that the training pictures have, but never together in one object.
 HELD_OUT = (("red", "star"), ("green", "cross"), ("yellow", "diamond"), ("cyan", "triangle"))
 SPLIT_SEED = 20261123
-SHARES = {"train": 0.9, "validation": 0.05, "test": 0.05}
+UNSEEN = 0.05  # share of the others that is for validation, and as much for testing
 
 
 class Splits(NamedTuple):
@@ -273,9 +254,8 @@ def splits() -> Splits:
     composition, rest = rows[new], rows[~new]
     raw = np.random.PCG64(SPLIT_SEED).random_raw(len(rest))  # NumPy keeps this stream for ever
     rest = rest[torch.from_numpy(raw.argsort(kind="stable"))]
-    sizes = [int(share * len(rest)) for share in list(SHARES.values())[1:]]
-    parts = rest.split([len(rest) - sum(sizes), *sizes])
-    return Splits(*parts, composition)
+    n = int(UNSEEN * len(rest))
+    return Splits(*rest.split([len(rest) - 2 * n, n, n]), composition)
 
 
 class Pictures:

@@ -23,7 +23,6 @@ from book.ch05_5_text_to_image.measure_guidance import SCALES, variety
 from book.ch05_5_text_to_image.measure_shapes import (
     STEPS,
     Task,
-    asked_texts,
     band,
     compare_spaces,
     draw,
@@ -41,7 +40,7 @@ from minildm.files.places import SHIPPED
 from minildm.latent import LatentDiffusion
 from minildm.samplers import ddim, ddpm, dpmpp_2m, heun, sample
 from minildm.schedule import DiscreteSchedule, cosine_betas
-from minildm.shapes.captions import read, request_rows
+from minildm.shapes.captions import asked_texts, read, request_rows
 from minildm.shapes.scenes import ATTRIBUTES, Pictures, draw_places, render, splits
 from minildm.shapes.training import GUIDANCE, ShapesTraining
 

@@ -12,15 +12,14 @@ from minildm.shapes.captions import (
     TURNED,
     VOCABULARY,
     agree,
-    caption,
+    asked_texts,
     caption_tokens,
     captions,
-    matches,
     read,
     request_rows,
     wording,
 )
-from minildm.shapes.scenes import ATTRIBUTES, Scene, Thing, every_row, to_rows, to_scenes
+from minildm.shapes.scenes import ATTRIBUTES, Scene, Thing, every_row, to_rows
 from minildm.words import PAD
 
 SCENE = Scene(
@@ -37,10 +36,10 @@ def some_rows(n, seed=0):
 
 
 def test_the_two_wordings_by_hand():
-    assert caption(SCENE) == TEXT
-    assert caption(SCENE, mirrored=True) == TURNED_TEXT
-    beside = SCENE._replace(relation="left of")
-    assert caption(beside, mirrored=True) == TURNED_TEXT.replace("below", "right of")
+    rows = to_rows([SCENE, SCENE, SCENE._replace(relation="left of")])
+    beside = TURNED_TEXT.replace("below", "right of")
+    assert captions(rows, torch.tensor([False, True, True])) == [TEXT, TURNED_TEXT, beside]
+    assert asked_texts(rows[:2]) == [TEXT, TURNED_TEXT]
 
 
 @pytest.mark.parametrize("text", [TEXT, TURNED_TEXT, f"  {TEXT.upper()}.\n"])
@@ -52,9 +51,9 @@ def test_what_is_not_said_is_open():
     request = read("a red circle above a large blue star")
     assert request.background is None
     assert request.first == Thing(None, None, "red", "circle")
-    assert matches(SCENE, request)
-    assert matches(SCENE._replace(background="white"), request)
-    assert not matches(SCENE._replace(second=SCENE.second._replace(size="small")), request)
+    smaller = SCENE._replace(second=SCENE.second._replace(size="small"))
+    scenes = to_rows([SCENE, SCENE._replace(background="white"), smaller])
+    assert agree(scenes, request_rows([request])).all(1).tolist() == [True, True, False]
 
 
 def test_every_caption_is_read_back_as_its_scene_and_as_no_other():
@@ -74,8 +73,8 @@ def test_every_caption_is_read_back_as_its_scene_and_as_no_other():
 
 def test_two_things_with_their_attributes_exchanged_do_not_match():
     swapped = SCENE._replace(first=SCENE.second, second=SCENE.first)
-    assert not matches(swapped, read(TEXT))
-    assert not matches(SCENE._replace(relation="left of"), read(TEXT))
+    other = to_rows([swapped, SCENE._replace(relation="left of")])
+    assert not agree(other, request_rows([read(TEXT)])).all(1).any()
 
 
 def test_training_captions_are_true_and_come_in_their_shares():
@@ -88,8 +87,9 @@ def test_training_captions_are_true_and_come_in_their_shares():
     for line, count in zip(lines.tolist(), counts.tolist(), strict=True):
         text = " ".join(VOCABULARY[number] for number in line if number != PAD)
         request = read(text)
-        assert matches(to_scenes(rows[:1])[0], request), text
-        left_out = tuple((request_rows([request])[0] < 0).nonzero()[:, 0].tolist())
+        asked = request_rows([request])
+        assert agree(rows[:1], asked).all(), text
+        left_out = tuple((asked[0] < 0).nonzero()[:, 0].tolist())
         turned = " below " in text or " right of " in text
         share[turned, left_out] = share.get((turned, left_out), 0) + count / len(rows)
     assert len(share) == 2 * 2 ** len(OPTIONAL)

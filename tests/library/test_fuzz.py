@@ -38,6 +38,7 @@ ORACLE = gaussian_denoiser(D, MEAN, COV)
 LABELS = torch.tensor([0, 1, 2, 3])
 ROWS = shapes.every_row()[::20_000]
 U = torch.linspace(0, 0.99, len(ROWS)).double()
+THING = shapes.Thing("small", "solid", "red", "star")
 PLACES = shapes.draw_places(ROWS, U[:, None].expand(-1, 4))
 REQUESTS = captions.request_rows([captions.read("a red star above a blue circle")])
 HALF = torch.tensor(0.5).double()
@@ -156,8 +157,7 @@ DATA_SETS = [
     call(data.to_unit_range, x=U * 255, largest=255.0),
 ]
 SHAPES = [
-    call(shapes.to_rows, scenes=shapes.to_scenes(ROWS)),
-    call(shapes.to_scenes, rows=ROWS),
+    call(shapes.to_rows, scenes=[shapes.Scene("grey", "above", THING, THING)]),
     call(shapes.draw_places, rows=ROWS, u=U[:, None].expand(-1, 4).clone()),
     call(shapes.render, rows=ROWS, places=PLACES),
     call(lambda table, n, seed: shapes.Pictures(table, n, seed)[:], name="Pictures", table=ROWS,

@@ -170,5 +170,5 @@ def test_the_verdict_does_not_depend_on_the_batch():
 
 @pytest.mark.parametrize("shape", [(3, 64, 64), (1, 1, 64, 64), (1, 3, 32, 32)])
 def test_other_shapes_are_refused(shape):
-    with pytest.raises(ValueError, match="must be \\(n, 3, 64, 64\\)"):
+    with pytest.raises(ValueError, match=r"must be \(B, 3, 64, 64\)"):
         judge(torch.zeros(shape))

@@ -181,7 +181,7 @@ def test_labels_that_cannot_be_right(no_step):
         "forgotten": (None, r"condition is missing: this network wants labels 0..9"),
         "too many": (torch.arange(2 * N) % 10, "condition has 40 entries for 20 samples"),
         "too few": (LABELS[:5], "condition has 5 entries for 20 samples"),
-        "real": (LABELS.float(), "must be integers"),
+        "real": (LABELS.float(), "must be whole numbers"),
         "one hot": (torch.eye(10)[LABELS].long(), r"must be \(20,\)"),
         "text": (["a"] * N, "must be a tensor"),
     }

@@ -61,8 +61,8 @@ MUTANTS = [
     ),
     Mutant(
         0, 'left out words of the wrong object', 'minildm/shapes/captions.py',
-        'keep_one = torch.where(swap, keep_second, keep_first)',
-        'keep_one = torch.where(swap, keep_first, keep_second)', (CAPTIONS,),
+        'spoken[:, [0, 1, 4, 5]] = keep[:, :4]',
+        'spoken[:, [4, 5, 0, 1]] = keep[:, :4]', (CAPTIONS,),
     ),
     Mutant(
         0, 'training captions are never turned', 'minildm/shapes/captions.py',
@@ -71,8 +71,8 @@ MUTANTS = [
     ),
     Mutant(
         34, 'colours in [0, 1]', 'minildm/shapes/scenes.py',
-        'return x.float() * (2 / 255) - 1',
-        'return x.float() / 255', (SHAPES, JUDGE),
+        'return to_unit_range(torch.tensor(list(colours.values())), 255)',
+        'return to_unit_range(torch.tensor(list(colours.values())), 255) / 2 + 0.5', (SHAPES, JUDGE),
     ),
     Mutant(
         0, 'objects may touch', 'minildm/shapes/scenes.py',
@@ -92,8 +92,8 @@ MUTANTS = [
     ),
     Mutant(
         0, 'test scenes in the training set', 'minildm/shapes/scenes.py',
-        'parts = rest.split([len(rest) - sum(sizes), *sizes])',
-        'parts = rest, *rest.split([len(rest) - sum(sizes), *sizes])[1:]', (SHAPES,),
+        'Splits(*rest.split([len(rest) - 2 * n, n, n]), composition)',
+        'Splits(rest, *rest.split([len(rest) - 2 * n, n, n])[1:], composition)', (SHAPES,),
     ),
     Mutant(
         0, 'no antialiasing', 'minildm/shapes/scenes.py',

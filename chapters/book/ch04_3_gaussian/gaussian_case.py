@@ -194,7 +194,7 @@ def standard_errors(truth: Normal, n: int) -> Normal:
 
     sqrt(C_ii / n) for the mean, sqrt((C_ii C_jj + C_ij^2) / (n - 1)) for the covariance.
     """
-    truth, n = checked(truth), checks.count("n", n, least=2)
+    truth, n = checked(truth), tables.whole("n", n, 2, checks.MOST)
     variances = truth.cov.diagonal()
     return Normal(
         (variances / n).sqrt(),

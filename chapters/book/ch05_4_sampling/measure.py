@@ -19,16 +19,11 @@ import torch
 from torch import Tensor
 
 from book import results
-from book.ch05_5_text_to_image.measure_shapes import (
-    Task,
-    as_figures,
-    asked_texts,
-    band,
-    evaluations,
-)
+from book.ch05_5_text_to_image.measure_shapes import Task, as_figures, band, evaluations
 from minildm.engine.devices import surroundings
 from minildm.latent import LatentDiffusion
 from minildm.samplers import ddim, ddpm, dpmpp_2m, heun
+from minildm.shapes.captions import asked_texts
 from minildm.shapes.judge import caption_accuracy, judge
 from minildm.shapes.scenes import splits
 from minildm.shapes.training import GUIDANCE

@@ -22,7 +22,7 @@ from minildm.engine.devices import surroundings
 from minildm.files.model import find_model
 from minildm.latent import LatentDiffusion
 from minildm.samplers import ddim, dpmpp_2m, heun
-from minildm.shapes.captions import captions
+from minildm.shapes.captions import asked_texts
 from minildm.shapes.judge import Accuracy, Verdict, caption_accuracy, judge
 from minildm.shapes.scenes import Pictures, splits
 from minildm.shapes.training import GUIDANCE, ShapesTraining, gate, training_pictures
@@ -137,11 +137,6 @@ def _row(place: str | Path, seeds: Sequence[int], count: int, report: Callable) 
 
 
 # --- drawing and judging --------------------------------------------------------------------------
-
-
-def asked_texts(rows: Tensor) -> list[str]:
-    """Full captions of scene rows (n, 10): every other one names the second object first."""
-    return captions(rows, torch.arange(len(rows)) % 2 == 1)
 
 
 def draw_and_judge(

@@ -19,12 +19,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from book.ch05_5_text_to_image.measure_shapes import asked_texts
 from minildm import checks
 from minildm.checks import inputs
 from minildm.checks import inputs as tables
 from minildm.noise import seeded
 from minildm.schedule import expand
+from minildm.shapes.captions import asked_texts
 from minildm.shapes.scenes import (
     ATTRIBUTES,
     NAMES,
