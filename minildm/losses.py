@@ -67,15 +67,15 @@ def diffusion_loss(
     A network's NaN becomes the sample's loss: ``fit`` stops there.
     """
     checks.samples(z0=z0)
-    t = random_times(schedule, torch.rand(len(z0), dtype=torch.float64)) if t is None else t
-    t = inputs.tensor("t", t).expand(len(z0)) if not isinstance(t, Tensor) or t.dim() == 0 else t
+    if t is None:
+        t = random_times(schedule, torch.rand(len(z0), dtype=torch.float64))
+    t = checks.per_sample(t, z0)
     eps = torch.randn_like(z0) if eps is None else eps
     z_t = diffuse(schedule, z0, t, eps)
     output = net(z_t, t, condition)
     checks.output(output, z_t)
-    loss = _per_sample(
-        (output.to(z0.dtype) - parameterization.target(z0, eps, *schedule(t))).square()
-    )
+    target = parameterization.target(z0, eps, *schedule(t))
+    loss = _per_sample((output.to(z0.dtype) - target).square())
     return loss if weight is None else expand(weight(schedule, t, parameterization), loss) * loss
 
 

@@ -70,9 +70,8 @@ def sliced_wasserstein(a: Tensor, b: Tensor, directions: int = 256, seed: int = 
     lines = lines / lines.norm(dim=0)  # (d, directions): unit vectors
     p, q = ((x @ lines).sort(dim=0).values for x in (a, b))  # (n, .), (m, .)
     if len(p) != len(q):
-        levels = (torch.arange(max(len(p), len(q)), dtype=torch.float64) + 0.5) / max(
-            len(p), len(q)
-        )
+        n = max(len(p), len(q))
+        levels = (torch.arange(n, dtype=torch.float64) + 0.5) / n
         p, q = (x[(levels * len(x)).long()] for x in (p, q))
     return float((p - q).square().mean().sqrt())
 

@@ -47,7 +47,7 @@ HIDDEN = 5.0  # a remainder |d|² below this hides no object (there is a test fo
 class Verdict(NamedTuple):
     """What the judge found in n pictures.
 
-    rows       int64 (n, 10), a scene table (see shapes.ATTRIBUTES)
+    rows       int64 (n, 10), a scene table (see scenes.ATTRIBUTES)
     places     int64 (n, 2, 2), the objects' centres in pixels, [object, (down, right)]
     accepted   bool (n,): the picture really is this scene
     residual   float (n,): root mean square difference from the redrawn scene
@@ -223,7 +223,7 @@ class Accuracy(NamedTuple):
 def caption_accuracy(verdict: Verdict, rows: Tensor) -> Accuracy:
     """Compare what the judge read with what was asked for: rows (n, 10).
 
-    Both are in canonical form (see shapes.py), so "A left of B" and "B right of A" are the same.
+    Both are in canonical form (see scenes.py), so "A left of B" and "B right of A" are the same.
     Raises ValueError unless there is one row for each picture.
     """
     rows = checked_rows(rows)
