@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from minildm import checks
-from minildm.checks import inputs as tables
+from minildm.checks import inputs
 from minildm.interfaces import Denoised, Denoiser, Network, Schedule
 from minildm.predict import EPS, Parameterization
 from minildm.schedule import expand
@@ -102,7 +102,7 @@ def gaussian_denoiser(schedule: Schedule, mean: Tensor, cov: Tensor) -> Denoiser
     ``cov`` may be singular (points on a line). Bishop, PRML (2006), eq. 2.116.
     Raises ValueError unless the shapes fit and ``cov`` is symmetric, without negative variance.
     """
-    mean, cov = tables.numbers("mean", mean), tables.numbers("cov", cov)
+    mean, cov = inputs.numbers("mean", mean), inputs.numbers("cov", cov)
     return mixture_denoiser(schedule, torch.ones(1, dtype=torch.float64), mean[None], cov[None])
 
 
@@ -114,13 +114,13 @@ def mixture_denoiser(schedule: Schedule, weights: Tensor, means: Tensor, covs: T
     computation is in float64. Raises ValueError as ``gaussian_denoiser`` does, or for weights that
     are negative or do not sum to 1.
     """
-    weights, means, covs = tables.mixture(weights, means, covs)
+    weights, means, covs = inputs.mixture(weights, means, covs)
     # cov = axes diag(variances) axes^T: (K, d), (K, d, d)
     variances, axes = torch.linalg.eigh(covs)
     variances = variances.clamp(min=0)
 
     def denoise(z_t: Tensor, t: Tensor) -> Denoised:
-        tables.points(z_t, means.shape[1])
+        inputs.points(z_t, means.shape[1])
         z = z_t.to(means)
         signal, noise = (expand(c, z[..., None]) for c in schedule(t))  # one number or (B, 1, 1)
         total = signal**2 * variances + noise**2  # ([B,] K, d): variances of z_t along the axes

@@ -48,8 +48,8 @@ MUTANTS = [
     ),
     Mutant(
         0, 'the exact end turns the order of the points round', 'chapters/book/ch05_4_sampling/line_data.py',
-        'wanted = torch.special.ndtr(tables.numbers("z_T", z_T))',
-        'wanted = torch.special.ndtr(-tables.numbers("z_T", z_T))', (KNOWN,),
+        'wanted = torch.special.ndtr(inputs.numbers("z_T", z_T))',
+        'wanted = torch.special.ndtr(-inputs.numbers("z_T", z_T))', (KNOWN,),
     ),
     Mutant(
         0, 'clusters have a variance for a standard deviation', 'chapters/book/ch05_4_sampling/line_data.py',

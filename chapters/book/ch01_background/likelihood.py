@@ -21,7 +21,6 @@ from torch import Tensor
 
 from minildm import checks
 from minildm.checks import inputs
-from minildm.checks import inputs as tables
 from minildm.denoise import Denoiser
 from minildm.schedule import expand
 
@@ -34,7 +33,7 @@ def log_likelihood(denoise: Denoiser, schedule, z0: Tensor, times: Tensor) -> Te
     that of ``sample`` with infinitely many steps and without noise, begun from N(0, I).
     Raises ValueError for a bad grid, one that does not go from T down to 0, or points not (B, d).
     """
-    tables.points(z0, z0.shape[-1] if isinstance(z0, Tensor) and z0.dim() else 0, "z0")
+    inputs.points(z0, z0.shape[-1] if isinstance(z0, Tensor) and z0.dim() else 0, "z0")
     times = inputs.tensor("times", times)
     schedule(times)  # raises for a wrong dtype or range
     checks.grid(times)
@@ -58,10 +57,10 @@ def mixture_log_density(weights: Tensor, means: Tensor, covs: Tensor, z: Tensor)
 
     Raises ValueError as ``mixture_denoiser`` does, and for a singular covariance.
     """
-    weights, means, covs = tables.mixture(weights, means, covs)
+    weights, means, covs = inputs.mixture(weights, means, covs)
     _with_density(covs)
-    z = tables.numbers("z", z)
-    tables.points(z, means.shape[1], "z")
+    z = inputs.numbers("z", z)
+    inputs.points(z, means.shape[1], "z")
     away = z[:, None] - means  # (n, K, d)
     squares = (away * torch.linalg.solve(covs, away[..., None])[..., 0]).sum(-1)  # (n, K)
     each = -(squares + torch.logdet(2 * math.pi * covs)) / 2
@@ -75,8 +74,8 @@ def mixture_entropy(weights: Tensor, covs: Tensor) -> float:
     Cover and Thomas, Elements of Information Theory (2006), theorem 8.4.1 for each mode.
     Raises ValueError as ``mixture_log_density`` does.
     """
-    covs = tables.numbers("cov", covs)
-    weights, _, covs = tables.mixture(weights, torch.zeros(covs.shape[:2]), covs)
+    covs = inputs.numbers("cov", covs)
+    weights, _, covs = inputs.mixture(weights, torch.zeros(covs.shape[:2]), covs)
     _with_density(covs)
     inside = torch.logdet(2 * math.pi * math.e * covs) / 2  # (K,)
     return float((torch.special.entr(weights) + weights * inside).sum())

@@ -27,7 +27,7 @@ from book.ch04_3_gaussian.gaussian_case import (
     standard_normal,
 )
 from minildm import checks
-from minildm.checks import inputs as tables
+from minildm.checks import inputs
 from minildm.denoise import Denoiser
 from minildm.process import posterior
 
@@ -81,8 +81,8 @@ def kl_normals(a: Normal, b: Normal) -> Tensor:
 
 def log_density(normal: Normal, z: Tensor) -> Tensor:
     """log N(z; mean, cov) of points z (n, d): (n,), in nats."""
-    normal, z = checked(normal), tables.numbers("z", z)
-    tables.points(z, len(normal.mean), "z")
+    normal, z = checked(normal), inputs.numbers("z", z)
+    inputs.points(z, len(normal.mean), "z")
     _log_det(normal.cov)  # raises where there is no density
     away = z - normal.mean
     squares = (away * torch.linalg.solve(normal.cov, away.T).T).sum(1)
@@ -105,7 +105,7 @@ def reverse_chain(denoise: Denoiser, schedule, d: int, variances: Tensor) -> Cha
     Raises ValueError for another shape or a variance that is not positive.
     """
     T, d = schedule.T, checks.count("d", d, 10_000)
-    variances = tables.numbers("variances", variances)
+    variances = inputs.numbers("variances", variances)
     if variances.shape != (T + 1,) or not (variances[1:] > 0).all():
         raise ValueError(
             f"variances must be ({T + 1},), positive from t = 1 on; got {tuple(variances.shape)}, "
@@ -137,7 +137,7 @@ def generated(chain: Chain) -> Normal:
 
 def _whole(chain: Chain, T: int | None = None) -> Chain:
     """The chain in float64; ValueError unless it is finite and fits a schedule of T steps."""
-    chain = Chain(*map(tables.numbers, Chain._fields, chain))
+    chain = Chain(*map(inputs.numbers, Chain._fields, chain))
     steps, d = chain.offset.shape if chain.offset.dim() == 2 else (0, 0)
     wanted = ((steps, d, d), (steps, d), (steps, d, d))
     if not d or tuple(map(torch.Tensor.size, chain)) != wanted or T not in (None, steps - 1):
@@ -164,8 +164,8 @@ def bound(schedule, chain: Chain, z0: Tensor | Normal) -> Bound:
     """
     chain = _whole(chain, schedule.T)
     T, d = schedule.T, chain.offset.shape[1]
-    z0 = checked(z0, "z0") if isinstance(z0, Normal) else tables.numbers("z0", z0)
-    tables.points(z0.mean[None] if isinstance(z0, Normal) else z0, d, "z0")
+    z0 = checked(z0, "z0") if isinstance(z0, Normal) else inputs.numbers("z0", z0)
+    inputs.points(z0.mean[None] if isinstance(z0, Normal) else z0, d, "z0")
     identity = torch.eye(d).double()
     t = torch.arange(1, T + 1)
     signal, noise = (c[:, None, None] for c in schedule(t))  # (T, 1, 1)
@@ -191,7 +191,7 @@ def gap(schedule, chain: Chain, data: Normal) -> tuple[Tensor, Tensor]:
     None of the conditionals here knows z0. Their sum is exact for Gaussian data.
     """
     chain = _whole(chain, schedule.T)
-    tables.points(checked(data).mean[None], chain.offset.shape[1], "data.mean")
+    inputs.points(checked(data).mean[None], chain.offset.shape[1], "data.mean")
     start = kl_normals(marginal(schedule, data, schedule.T), standard_normal(len(data.mean)))
     truth = true_chain(schedule, data)
     A, b = truth.matrix - chain.matrix, truth.offset - chain.offset
@@ -210,7 +210,7 @@ def epsilon_weight(schedule, t: Tensor, variance: Tensor) -> Tensor:
     in its place. DDPM (arXiv 2006.11239), equation 12. Infinite where alpha_t or the variance is 0.
     Raises ValueError for a time outside 1..T or a negative variance.
     """
-    t, variance = checks.time(t, schedule.T, torch.int64), tables.numbers("variance", variance)
+    t, variance = checks.time(t, schedule.T, torch.int64), inputs.numbers("variance", variance)
     if (t < 1).any() or (variance < 0).any() or (variance.dim() and variance.shape != t.shape):
         raise ValueError("t must be in 1..T, with one variance >= 0 for all or one each")
     beta, alpha = schedule.beta[t], schedule.alpha[t]
@@ -225,7 +225,7 @@ def latent_bound(schedule, chain: Chain, encoder: Affine, decoder: Affine, x: Te
     ``encoder``: q(z0 | x); ``decoder``: p(x | z0); both random affine maps, in nats.
     Vahdat et al. 2021 (arXiv 2106.05931), with the prior's term bounded by the chain.
     """
-    tables.points(x, len(decoder.offset), "x")
+    inputs.points(x, len(decoder.offset), "x")
     bounds = []
     for one in x:
         z0 = Normal(encoder.matrix @ one + encoder.offset, encoder.cov)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from minildm import checks
-from minildm.checks import inputs as tables
+from minildm.checks import inputs
 from minildm.metrics import frechet_gaussians, root
 from minildm.samplers import ddim, sample
 
@@ -31,8 +31,8 @@ class Normal(NamedTuple):
 
     def sample(self, eps: Tensor) -> Tensor:
         """mean + cov^(1/2) eps, for standard normal eps (n, d)."""
-        (mean, cov), eps = checked(self), tables.numbers("eps", eps)
-        tables.points(eps, len(mean), "eps")
+        (mean, cov), eps = checked(self), inputs.numbers("eps", eps)
+        inputs.points(eps, len(mean), "eps")
         return mean + eps @ root(cov)
 
 
@@ -60,13 +60,13 @@ def normal(mean, cov) -> Normal:
 def checked(normal: Normal, name: str = "") -> Normal:
     """The same in float64; ValueError unless mean is (d,), cov (d, d), finite and a covariance."""
     name = f"{name}." if name else ""
-    mean, cov = tables.numbers(f"{name}mean", normal[0]), tables.numbers(f"{name}cov", normal[1])
+    mean, cov = inputs.numbers(f"{name}mean", normal[0]), inputs.numbers(f"{name}cov", normal[1])
     if mean.dim() != 1 or len(mean) == 0 or cov.shape != (len(mean), len(mean)):
         raise ValueError(
             f"{name}mean must be (d,) and {name}cov (d, d); got {tuple(mean.shape)} and "
             f"{tuple(cov.shape)}"
         )
-    tables.covariance(f"{name}cov", cov, tolerance=1e-5)
+    inputs.covariance(f"{name}cov", cov, tolerance=1e-5)
     return Normal(mean, cov)
 
 
@@ -183,7 +183,7 @@ def cov_error(a: Normal, truth: Normal) -> float:
 
 def empirical(z: Tensor) -> Normal:
     """Sample mean and covariance (divided by n - 1) of points z (n, d), n > 1."""
-    z = tables.numbers("z", z)
+    z = inputs.numbers("z", z)
     if z.dim() != 2 or len(z) < 2 or z.shape[1] == 0:
         raise ValueError(f"z must be (n, d) with n > 1; got {tuple(z.shape)}")
     return Normal(z.mean(0), torch.cov(z.T).reshape(z.shape[1], z.shape[1]))
@@ -194,7 +194,7 @@ def standard_errors(truth: Normal, n: int) -> Normal:
 
     sqrt(C_ii / n) for the mean, sqrt((C_ii C_jj + C_ij^2) / (n - 1)) for the covariance.
     """
-    truth, n = checked(truth), tables.whole("n", n, 2, checks.MOST)
+    truth, n = checked(truth), inputs.whole("n", n, 2, checks.MOST)
     variances = truth.cov.diagonal()
     return Normal(
         (variances / n).sqrt(),
@@ -231,8 +231,8 @@ class LinearAutoencoder(NamedTuple):
     @classmethod
     def fit(cls, x: Tensor, d: int) -> "LinearAutoencoder":
         """Least squares |x - decode(encode(x))|^2 over x (n, D): the d leading principal axes."""
-        x = tables.numbers("x", x)
-        tables.points(x, x.shape[-1] if x.dim() else 0, "x")
+        x = inputs.numbers("x", x)
+        inputs.points(x, x.shape[-1] if x.dim() else 0, "x")
         d = checks.count("d", d, most=min(x.shape))
         offset = x.mean(0)
         _, _, axes = torch.linalg.svd(x - offset, full_matrices=False)
@@ -240,22 +240,22 @@ class LinearAutoencoder(NamedTuple):
 
     def encode(self, x: Tensor) -> Tensor:
         """z = basis^T (x - offset): (n, d)."""
-        x = tables.numbers("x", x)
-        tables.points(x, len(self.offset), "x")
+        x = inputs.numbers("x", x)
+        inputs.points(x, len(self.offset), "x")
         return (x - self.offset) @ self.basis
 
     def decode(self, z: Tensor) -> Tensor:
         """x = offset + basis z: (n, D)."""
-        z = tables.numbers("z", z)
-        tables.points(z, self.basis.shape[1], "z")
+        z = inputs.numbers("z", z)
+        inputs.points(z, self.basis.shape[1], "z")
         return self.offset + z @ self.basis.T
 
     def encode_normal(self, x: Normal) -> Normal:
         """The distribution of encode(x): N(basis^T (m - offset), basis^T C basis)."""
-        tables.points(checked(x, "x").mean[None], len(self.offset), "x.mean")
+        inputs.points(checked(x, "x").mean[None], len(self.offset), "x.mean")
         return Normal((x.mean - self.offset) @ self.basis, self.basis.T @ x.cov @ self.basis)
 
     def decode_normal(self, z: Normal) -> Normal:
         """The distribution of decode(z): N(offset + basis m, basis C basis^T)."""
-        tables.points(checked(z, "z").mean[None], self.basis.shape[1], "z.mean")
+        inputs.points(checked(z, "z").mean[None], self.basis.shape[1], "z.mean")
         return Normal(self.offset + self.basis @ z.mean, self.basis @ z.cov @ self.basis.T)

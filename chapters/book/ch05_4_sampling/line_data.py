@@ -16,7 +16,6 @@ from torch import Tensor
 
 from minildm import checks
 from minildm.checks import inputs
-from minildm.checks import inputs as tables
 from minildm.denoise import Denoiser, mixture_denoiser
 
 HALVINGS = 60  # of an interval of length 100: below the last digit of float64
@@ -31,7 +30,7 @@ class Clusters(NamedTuple):
 
     def below(self, x: Tensor) -> Tensor:
         """F(x): the share of the data below each x, float64 shaped like x."""
-        x, lines = tables.numbers("x", x), self._tables()
+        x, lines = inputs.numbers("x", x), self._tables()
         each = [w * torch.special.ndtr((x - m) / std) for w, m, std in zip(*lines, strict=True)]
         return torch.stack(each).sum(0)
 
@@ -46,10 +45,10 @@ class Clusters(NamedTuple):
 
     def _tables(self) -> tuple[Tensor, Tensor, Tensor]:
         """Shares, means and stds, float64 (K,); ValueError unless these are a mixture on a line."""
-        shares, means, stds = map(tables.numbers, self._fields, self)
+        shares, means, stds = map(inputs.numbers, self._fields, self)
         if not shares.dim() == means.dim() == stds.dim() == 1 or not (stds > 0).all():
             raise ValueError(f"shares, means and stds are (K,), each std > 0; got {tuple(self)}")
-        tables.mixture(shares, means[:, None], stds[:, None, None].square())
+        inputs.mixture(shares, means[:, None], stds[:, None, None].square())
         return shares, means, stds
 
 
@@ -72,7 +71,7 @@ def exact_end(clusters: Clusters, z_T: Tensor) -> Tensor:
     Shaped like z_T, float64. F^-1 by halving an interval: F increases.
     Raises ValueError for clusters that reach beyond -50..50, and for NaN or infinity.
     """
-    wanted = torch.special.ndtr(tables.numbers("z_T", z_T))
+    wanted = torch.special.ndtr(inputs.numbers("z_T", z_T))
     low, high = torch.full_like(wanted, -50.0), torch.full_like(wanted, 50.0)
     _, means, stds = clusters._tables()
     reach = float((means.abs() + 10 * stds).max())

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 
 from minildm import checks
 from minildm.checks import inputs
-from minildm.checks import inputs as tables
 from minildm.noise import seeded
 from minildm.schedule import expand
 from minildm.shapes.captions import asked_texts
@@ -145,7 +144,7 @@ def object_mask(rows: Tensor, places: Tensor, which: Tensor, margin: int = 0) ->
 
 def whole_cells(mask: Tensor, factor: int = 8) -> Tensor:
     """The mask (n, 1, H, W), grown to all of each factor x factor cell that it touches."""
-    mask, factor = tables.numbers("mask", mask).float(), inputs.whole("factor", factor, 1)
+    mask, factor = inputs.numbers("mask", mask).float(), inputs.whole("factor", factor, 1)
     if mask.dim() != 4 or mask.shape[2] % factor or mask.shape[3] % factor:
         raise ValueError(
             f"mask must be (n, 1, H, W), H and W multiples of factor = {factor}; got "
