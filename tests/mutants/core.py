@@ -7,6 +7,7 @@ PROCESS = ("tests/library/test_process.py",)
 PREDICT = ("tests/library/test_predict.py",)
 DENOISE = ("tests/library/test_denoise.py",)
 SAMPLERS = ("tests/library/test_samplers.py",)
+NAMES = ("tests/library/test_public_names.py",)
 
 MUTANTS = [
     Mutant(
@@ -200,5 +201,17 @@ MUTANTS = [
     Mutant(
         0, "eps-prediction warned of by the signal at T alone", "minildm/checks/__init__.py",
         "if later > 10 * left:", "if left < 1e-3:", SCHEDULE,
+    ),
+    Mutant(
+        0, "importing the package imports PyTorch", "minildm/__init__.py",
+        "import importlib\n", "import importlib\n\nimport torch\n", NAMES,
+    ),
+    Mutant(
+        0, "a public name that editors do not know of", "minildm/__init__.py",
+        '"engine.optim": "EMA Muon"', '"engine.optim": "EMA Muon make_optimizer"', NAMES,
+    ),
+    Mutant(
+        0, "a wrong name is None", "minildm/__init__.py",
+        "    near = difflib", "    return None\n    near = difflib", NAMES,
     ),
 ]  # fmt: skip
