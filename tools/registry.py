@@ -96,7 +96,7 @@ def nowhere(shown: Iterable[tuple[str, str]], checks: Iterable[str]) -> list[str
     for check in checks:
         file, _, function = check.partition("::")
         if function:
-            text = (ROOT / file).read_text(encoding="utf-8")
+            text = (ROOT / file).read_text(encoding="utf-8") if (ROOT / file).is_file() else ""
             if not re.search(rf"^def {function}\(", text, re.MULTILINE):
                 gone.append(f"no test {check}")
         elif check not in numbers:

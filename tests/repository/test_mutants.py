@@ -115,10 +115,10 @@ def test_a_change_plants_the_faults_of_its_files() -> None:
         key
         for key, mutant in MUTANTS.items()
         if mutant.file == "minildm/process.py"
-        or mutant.tests[0] == "tests/book/test_notation.py"
+        or mutant.tests[0] == "tests/book/test_first_page.py"
         or key == new
     }
-    changed = {"minildm/process.py", "tests/book/test_notation.py", "README.md"}
+    changed = {"minildm/process.py", "tests/book/test_first_page.py", "README.md"}
     chosen, why = choose(MUTANTS, seen, changed, 3)
     assert must <= set(chosen) < set(MUTANTS)
     assert set(chosen) - must == set(sample([key for key in MUTANTS if key not in must], 3))

@@ -69,7 +69,7 @@ ITEMS = [
          "Stable over seeds, diverse without guidance; guidance costs variety."),
     Item("1.3", "claim", "A low-dimensional latent space makes generation much cheaper.",
          "holds", (("03", "pixel-or-latent"), ("05_6", "count-operations")),
-         ("4.1.2", "tests/book/test_shapes_results.py::test_latents_and_pixels_got_the_same_time")),
+         ("4.1.2", "tests/book/test_measure.py::test_latents_and_pixels_got_the_same_time")),
     Item("1.3", "claim", "With CLIP, a text can direct what is generated.",
          "holds in part", (("05_5", "contrastive-live"), ("05_5", "text-encoders")), ("5.5.4",),
          "A contrastive encoder matches texts and pictures; a frozen one was no better here than "
