@@ -10,7 +10,6 @@ import datetime
 import importlib
 import json
 import os
-import pkgutil
 import subprocess
 import sys
 import zlib
@@ -25,15 +24,15 @@ FEWEST = 20  # of the sample
 
 @cache
 def load_mutants() -> dict:
-    """{"list: name of the fault": fault}, from the lists in tests/mutants/."""
+    """{"list: name of the fault": fault}, from the lists in the folders of tests/mutants/."""
     sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "chapters"), str(ROOT)]
-    package = importlib.import_module("mutants")
     named = {}
-    for module in sorted(module.name for module in pkgutil.iter_modules(package.__path__)):
-        for mutant in importlib.import_module(f"mutants.{module}").MUTANTS:
-            key = f"{module}: {mutant.name}"
+    for path in sorted(SEEN_BY.parent.glob("*/*.py"), key=lambda path: path.stem):
+        module = importlib.import_module(f"mutants.{path.parent.name}.{path.stem}")
+        for mutant in module.MUTANTS:
+            key = f"{path.stem}: {mutant.name}"
             if key in named:
-                raise ValueError(f"two faults in tests/mutants/{module}.py: {mutant.name!r}")
+                raise ValueError(f"two faults in lists called {path.stem}: {mutant.name!r}")
             named[key] = mutant
     return named
 

@@ -1,6 +1,6 @@
 """The bug museum: every fault is planted as described, found by its detector, and gone afterwards.
 
-That the repository's own tests find them too is shown by tools/mutants.py (mutants/museum.py).
+That the repository's own tests find them too is shown by tools/mutants.py (mutants/book/museum.py).
 """
 
 import dataclasses

@@ -3,8 +3,9 @@
 And faults of the museum itself.
 """
 
-from book.ch09_1_museum import EXHIBITS, HIDDEN
 from mutants import Mutant
+
+from book.ch09_1_museum import EXHIBITS, HIDDEN
 
 MUTANTS = [
     Mutant(0, f"museum: {e.name}", f"minildm/{e.file}", e.right, e.wrong, e.tests) for e in [*EXHIBITS, HIDDEN]
