@@ -16,11 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minildm import schedule as schedules
 from minildm.autoencoder import Autoencoder
 from minildm.checks import inputs
-from minildm.checks.agreement import agreed_parameterization, agreed_schedule, agreed_size
-from minildm.checks.conditions import MOST, how_many, prepared
+from minildm.checks import model as checks
 from minildm.denoise import Denoiser, guided, network_denoiser
 from minildm.files.checkpoint import CheckpointError, load_weights
 from minildm.files.model import check_target, read_model, write_model
@@ -29,7 +27,7 @@ from minildm.predict import Parameterization
 from minildm.process import diffuse
 from minildm.samplers import Snapshot, ddim, sample
 from minildm.text import TextUNet
-from minildm.unet import TrainedWith, UNet
+from minildm.unet import UNet
 from minildm.words import listed
 
 START, DRAW, REPLACE = range(20, 23)  # what a key of noise is used for
@@ -43,7 +41,7 @@ class LatentDiffusion(nn.Module):
 
     ``schedule``, ``parameterization`` (V where nobody says) and the size, as ``latent_size`` (h, w)
     or ``image_size`` (H, W), are taken from a network that ``train_denoiser`` made, and must agree
-    with it where they are given (told_once.py). Raises ValueError otherwise.
+    with it where they are given: ValueError otherwise.
 
     A condition is what the network was trained with: class labels (B,), as a list, an array or a
     tensor; or texts, for a ``TextUNet``: a list of strings, or token numbers (B, L); one label or
@@ -60,15 +58,10 @@ class LatentDiffusion(nn.Module):
     """
 
     def __init__(
-        self,
-        autoencoder: Autoencoder,
-        network: UNet | TextUNet,
-        schedule: Callable | None = None,
-        latent_size: Sequence[int] | None = None,
-        parameterization: Parameterization | None = None,
-        *,
-        image_size: Sequence[int] | None = None,
-    ) -> None:
+        self, autoencoder: Autoencoder, network: UNet | TextUNet, schedule: Callable | None = None,
+        latent_size: Sequence[int] | None = None, parameterization: Parameterization | None = None,
+        *, image_size: Sequence[int] | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
         c = autoencoder.config.latent_channels
         if network.config.channels != c:
@@ -77,9 +70,11 @@ class LatentDiffusion(nn.Module):
                 f"latents have {c}; build both with the same number"
             )
         self.autoencoder, self.network = autoencoder, network
-        self.schedule = agreed_schedule(network, schedule)
-        self.parameterization = agreed_parameterization(network, parameterization, self.schedule)
-        self.latent_shape = (c, *agreed_size(network, autoencoder, latent_size, image_size))
+        self.schedule = checks.agreed_schedule(network, schedule)
+        self.parameterization = checks.agreed_parameterization(
+            network, parameterization, self.schedule
+        )
+        self.latent_shape = (c, *checks.agreed_size(network, autoencoder, latent_size, image_size))
         self.eval()
 
     @property
@@ -113,31 +108,35 @@ class LatentDiffusion(nn.Module):
         Raises ValueError for another number of channels, for NaN, and for numbers so large that
         the decoder overflows.
         """
-        z0, batch = self._latents("z0", z0), inputs.whole("batch", batch, 1)
-        unscaled = z0.to(self.device) / self.autoencoder.scale
-        x = torch.cat([self.autoencoder.decode(part) for part in unscaled.split(batch)])
+        z0 = inputs.latents("z0", z0, self.autoencoder.scale, self.latent_shape[0])
+        unscaled = z0 / self.autoencoder.scale
+        parts = unscaled.split(inputs.whole("batch", batch, 1))
+        x = torch.cat([self.autoencoder.decode(part) for part in parts])
         if not torch.isfinite(x).all():
-            largest = float(z0.abs().max())
-            raise ValueError(
-                f"z0 reaches {largest:.3g}, and the decoder overflows; latents have std 1"
-            )
+            most = f"{float(z0.abs().max()):.3g}"
+            raise ValueError(f"z0 reaches {most}, and the decoder overflows; latents have std 1")
         return x.clamp(-1, 1)
 
     def noise(self, count: int, seed: int | None = None) -> Tensor:
         """Starting noise z_T (count, c, h, w); row i depends on (seed, i) only."""
-        return self._normal(_seed(seed), START, 0, inputs.whole("count", count, 1, MOST))
+        return self._normal(_seed(seed), START, 0, inputs.whole("count", count, 1, checks.MOST))
 
     def walk(
         self, condition, *, steps: int = 25, sampler: Callable = ddim, guidance: float = 2.0,
         negative=None, seed: int | None = None, z_T: Tensor | None = None, count: int | None = None,
+        times: Tensor | None = None,
     ) -> Iterator[Snapshot]:  # fmt: skip
-        """Like ``generate``, but yields a latent Snapshot(t, z, z0) after each step."""
+        """Like ``generate``, but yields a latent Snapshot(t, z, z0) after each step.
+
+        ``times``: a grid of one's own in the place of ``steps``; z_T is then as noisy as its first.
+        """
         seed = _seed(seed)
-        z_T = None if z_T is None else self._latents("z_T", z_T, self.latent_shape).to(self.device)
-        count = how_many(condition, z_T, count)
+        if z_T is not None:
+            z_T = inputs.latents("z_T", z_T, self.autoencoder.scale, *self.latent_shape)
+        count = checks.how_many(condition, z_T, count)
         z_T = self.noise(count, seed) if z_T is None else z_T
+        times = self.schedule.times(steps) if times is None else times
         denoise = self.denoiser(condition, guidance, negative, count)
-        times = self.schedule.times(_steps(steps))
         return sample(denoise, self.schedule, z_T, times, self._keyed(sampler, seed, count))
 
     def generate(self, condition, **options) -> Tensor:
@@ -175,15 +174,14 @@ class LatentDiffusion(nn.Module):
         x has the size that the model draws. Raises ValueError as ``encode`` and ``generate`` do.
         Meng et al. 2022, SDEdit (arXiv 2108.01073), algorithm 1.
         """
-        strength, steps = inputs.real("strength", strength), _steps(steps)
+        strength = inputs.real("strength", strength)
+        times = self.schedule.times(steps)
         if not 0 < strength <= 1:
             raise ValueError(f"strength must be in (0, 1]; got {strength}: try 0.6")
-        x = self.images(x)
-        seed, count = _seed(seed), len(x)
-        times = self.schedule.times(steps)[-max(1, round(strength * steps)) - 1 :]
-        denoise = self.denoiser(condition, guidance, negative, count)
-        z_t = diffuse(self.schedule, self.encode(x), times[0], self.noise(count, seed))
-        *_, last = sample(denoise, self.schedule, z_t, times, self._keyed(sampler, seed, count))
+        x, seed, times = self.images(x), _seed(seed), times[-max(1, round(strength * steps)) - 1 :]
+        z_t = diffuse(self.schedule, self.encode(x), times[0], self.noise(len(x), seed))
+        options = {"sampler": sampler, "guidance": guidance, "negative": negative, "seed": seed}
+        *_, last = self.walk(condition, z_T=z_t, times=times, **options)
         return self.decode(last.z)
 
     def inpaint(
@@ -196,20 +194,18 @@ class LatentDiffusion(nn.Module):
         Lugmayr et al. 2022, RePaint (arXiv 2201.09865), eq. 8, without its resampling.
         Raises ValueError as ``image_to_image`` does, and for a mask of other numbers than 0 and 1.
         """
-        x = self.images(x)
-        mask, times = _checked_mask(mask, x).to(x), self.schedule.times(_steps(steps))
-        seed, count = _seed(seed), len(x)
-        denoise = self.denoiser(condition, guidance, negative, count)
-        z0 = self.encode(x)
+        x, seed = self.images(x), _seed(seed)
+        mask = inputs.mask("mask", mask, x).to(x)
+        z0, step = self.encode(x), self._keyed(sampler, seed, len(x))
         draw = F.adaptive_max_pool2d(mask, self.latent_shape[1:])  # 1 where any pixel is drawn
-        step = self._keyed(sampler, seed, count)
 
         def step_and_replace(z, t, s, denoise, schedule, memory):
             z, z0_hat, memory = step(z, t, s, denoise, schedule, memory)
-            kept = diffuse(schedule, z0, s, self._normal(seed, REPLACE, int(s * 1e6), count))
+            kept = diffuse(schedule, z0, s, self._normal(seed, REPLACE, int(s * 1e6), len(x)))
             return draw * z + (1 - draw) * kept, z0_hat, memory
 
-        *_, last = sample(denoise, self.schedule, self.noise(count, seed), times, step_and_replace)
+        options = {"guidance": guidance, "negative": negative, "z_T": self.noise(len(x), seed)}
+        *_, last = self.walk(condition, steps=steps, sampler=step_and_replace, **options)
         return mask * self.decode(last.z) + (1 - mask) * x
 
     def interpolate(self, a: int, b: int, n: int, condition=None, **options) -> Tensor:
@@ -219,15 +215,11 @@ class LatentDiffusion(nn.Module):
         straight line would leave the radius that noise has: Song et al. 2021 (arXiv 2010.02502),
         section 5.3. Exact ends: the first image is generate([condition], seed=a)[0].
         """
-        a, b, n = inputs.whole("a", a), inputs.whole("b", b), inputs.whole("n", n, most=MOST)
-        if n < 2:
-            raise ValueError(f"n must be at least 2 (both ends); got {n}")
+        a, b, n = inputs.whole("a", a), inputs.whole("b", b), inputs.whole("n", n, 2, checks.MOST)
         angle = torch.linspace(0, torch.pi / 2, n, dtype=torch.float64)
         z_a, z_b = self.noise(1, a), self.noise(1, b)
-        to_z = partial(schedules.expand, like=z_a.expand(n, -1, -1, -1))
-        z_T = to_z(angle.cos()) * z_a + to_z(angle.sin()) * z_b  # (n, c, h, w)
-        labels = None if condition is None else [condition] * n
-        return self.generate(labels, z_T=z_T, seed=a, **options)
+        cos, sin = (u.to(z_a)[:, None, None, None] for u in (angle.cos(), angle.sin()))
+        return self.generate(condition, z_T=cos * z_a + sin * z_b, seed=a, **options)
 
     def save(
         self, folder: str | Path, dtype: torch.dtype | None = None, overwrite: bool = False
@@ -249,11 +241,9 @@ class LatentDiffusion(nn.Module):
         Raises FileNotFoundError if there is none, saying where it was looked for, and
         CheckpointError if it is damaged.
         """
-        arguments, tensors, place = read_model(folder)
-        _, network, schedule, size, parameterization = arguments
-        network.trained_with = TrainedWith(parameterization.name, schedule, size)
+        autoencoder, network, tensors, place = read_model(folder)
         try:
-            model = cls(*arguments)
+            model = cls(autoencoder, network)  # what else it needs, the network has noted
         except ValueError as error:
             raise CheckpointError(f"{place}/config.json: {error}") from error
         load_weights(model, tensors, place)
@@ -270,52 +260,31 @@ class LatentDiffusion(nn.Module):
         guidance = inputs.real("guidance", guidance)
         if abs(guidance) > 1000:  # beyond this the latents of some samplers overflow
             raise ValueError(f"guidance must be in -1000..1000; got {guidance}: lower guidance")
-        given = count is not None
-        count = inputs.whole("count", count, 1, MOST) if given else how_many(condition, None, None)
+        count = checks.how_many(condition, None, None) if count is None else count
+        count = inputs.whole("count", count, 1, checks.MOST)
         read = partial(network_denoiser, self.network, self.schedule, self.parameterization)
         if condition is None:
             if negative is not None:
                 raise ValueError("negative needs a condition to move towards; give both")
             return read()
-        towards = self._condition(condition, count)
-        away = (
-            self.network.null(towards)
-            if negative is None
-            else self._condition(negative, count, "negative")
-        )
+        towards = checks.prepared(self.network, condition, count)
+        if negative is None:
+            away = self.network.null(towards)
+        else:
+            away = checks.prepared(self.network, negative, count, "negative")
         return guided(read(towards), read(away), guidance)
 
-    def images(self, x: Tensor, name: str = "x") -> Tensor:
+    def images(self, x: Tensor) -> Tensor:
         """x as the model's dtype, on its device; ValueError unless it has its ``image_shape``."""
         channels, *size = self.image_shape
-        return inputs.images(name, x, channels, size).to(self.autoencoder.scale)
-
-    def _latents(self, name: str, z: Tensor, shape: Sequence[int] | None = None) -> Tensor:
-        """z as the model's dtype, on its device; ValueError for NaN and for another shape."""
-        z = inputs.tensor(name, z, self.autoencoder.scale)
-        c, h, w = shape or (self.latent_shape[0], "h", "w")
-        if z.dim() != 4 or 0 in z.shape or z.shape[1] != c or (shape and z.shape[1:] != shape):
-            raise ValueError(
-                f"{name} must be (B, {c}, {h}, {w}) for this model; got {tuple(z.shape)}"
-            )
-        if not z.is_floating_point():
-            raise ValueError(f"{name} must be real numbers; got {z.dtype}: use .float()")
-        bad = int((~torch.isfinite(z)).sum())
-        if bad:
-            raise ValueError(f"{name} has {bad} entries that are NaN or infinite")
-        return z.to(self.autoencoder.scale.dtype)
-
-    def _condition(self, condition, count: int, name: str = "condition") -> Tensor:
-        return prepared(self.network, condition, count, name)
+        return inputs.images("x", x, channels, size).to(self.autoencoder.scale)
 
     def _keyed(self, sampler: Callable, seed: int, count: int) -> Callable:
         """The step with its noise keyed by (seed, image), where it takes noise at all."""
         if not callable(sampler):
-            raise ValueError(
-                "sampler must be a step function, such as ddim (from minildm.samplers import ddim);"
-                f" got {sampler!r}"
-            )
-        given = sampler.keywords if isinstance(sampler, partial) else {}
+            wanted = "a step function, such as ddim of minildm.samplers"
+            raise ValueError(f"sampler must be {wanted}; got {sampler!r}")
+        given = getattr(sampler, "keywords", {})  # of a partial
         if "draw" not in inspect.signature(sampler).parameters or "draw" in given:
             return sampler
         calls = iter(range(10**9))  # a fresh key at each draw
@@ -328,19 +297,3 @@ class LatentDiffusion(nn.Module):
 
 def _seed(seed: int | None) -> int:
     return int(torch.randint(2**62, ())) if seed is None else inputs.whole("seed", seed)
-
-
-def _steps(steps: int) -> int:
-    return inputs.whole("steps", steps, 1, MOST)
-
-
-def _checked_mask(mask: Tensor, x: Tensor) -> Tensor:
-    """The mask as a tensor; ValueError unless it is (B, 1, H, W) of 0 and 1 for the images x."""
-    mask = inputs.tensor("mask", mask, x)
-    if mask.shape != (len(x), 1, *x.shape[2:]):
-        raise ValueError(
-            f"mask must be {(len(x), 1, *x.shape[2:])} for these images; got {tuple(mask.shape)}"
-        )
-    if not ((mask == 0) | (mask == 1)).all():
-        raise ValueError("mask must hold 0 (keep) and 1 (draw anew) only; use (mask > 0.5).float()")
-    return mask

@@ -272,6 +272,31 @@ def _in_range(name: str, x: Tensor, slack: float) -> None:
         )
 
 
+def latents(name: str, z: Any, like: Tensor, channels: int, *size: int) -> Tensor:
+    """Latents (B, channels, h, w) as ``like``'s dtype, on its device; ``size``: h and w, if given.
+
+    Raises ValueError for another shape, and unless they are real and finite.
+    """
+    z = tensor(name, z, like)
+    fits = z.dim() == 4 and 0 not in z.shape and z.shape[1] == channels
+    if not fits or (size and tuple(z.shape[2:]) != size):
+        wanted = ", ".join(map(str, (channels, *(size or ("h", "w")))))
+        raise ValueError(f"{name} must be (B, {wanted}) for this model; got {tuple(z.shape)}")
+    finite(name, z)
+    return z.to(like)
+
+
+def mask(name: str, mask: Any, x: Tensor) -> Tensor:
+    """(B, 1, H, W) of 0 and 1 for the images x (B, C, H, W); else ValueError."""
+    mask, wanted = tensor(name, mask, x), (len(x), 1, *x.shape[2:])
+    if mask.shape != wanted:
+        raise ValueError(f"{name} must be {wanted} for these images; got {tuple(mask.shape)}")
+    if not ((mask == 0) | (mask == 1)).all():
+        hint = f"use ({name} > 0.5).float()"
+        raise ValueError(f"{name} must hold 0 (keep) and 1 (draw anew) only; {hint}")
+    return mask
+
+
 def labels(name: str, labels: Any, n: int, classes: int) -> Tensor:
     """Class labels as int64 (n,), each in 0..classes-1; integer lists and arrays are converted.
 

@@ -19,7 +19,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from minildm import predict
 from minildm import schedule as schedules
 from minildm.autoencoder import Autoencoder, AutoencoderConfig, Folding, FoldingConfig
 from minildm.checks import inputs
@@ -32,7 +31,7 @@ from minildm.files.checkpoint import (
 )
 from minildm.shapes import captions
 from minildm.text import TextUNetConfig, build_network
-from minildm.unet import UNetConfig
+from minildm.unet import TrainedWith, UNetConfig
 
 EXACT = ("autoencoder.scale", "betas")  # never rounded: every latent depends on them
 AUTOENCODERS = {
@@ -87,8 +86,8 @@ def _check_writable(model: nn.Module, dtype: torch.dtype | None) -> None:
         raise ValueError(f"parameterization must be {known}; got {model.parameterization.name}")
 
 
-def read_model(folder: str | Path) -> tuple[tuple, dict[str, Tensor], Path]:
-    """(arguments of ``LatentDiffusion``, its weights, the folder they were found in).
+def read_model(folder: str | Path) -> tuple[nn.Module, nn.Module, dict[str, Tensor], Path]:
+    """(autoencoder, network with a note of its training, weights for both, where they were).
 
     ``folder``: see ``find_model``. Raises FileNotFoundError, naming the models there are, and
     CheckpointError, naming the field, for a damaged or foreign one.
@@ -113,7 +112,8 @@ def read_model(folder: str | Path) -> tuple[tuple, dict[str, Tensor], Path]:
             raise ValueError(f"it must be (h, w); got {latent_size}")
     with _field(place, "parameterization"):
         name = _known(config["parameterization"], PARAMETERIZATIONS)
-    return (autoencoder, network, schedule, latent_size, getattr(predict, name)), tensors, place
+    network.trained_with = TrainedWith(name, schedule, latent_size)
+    return autoencoder, network, tensors, place
 
 
 def _network(sizes: Mapping) -> UNetConfig | TextUNetConfig:

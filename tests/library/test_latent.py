@@ -13,6 +13,7 @@ from minildm.files.checkpoint import CheckpointError
 from minildm.latent import LatentDiffusion
 from minildm.noise import keyed_normal
 from minildm.predict import EPS, V
+from minildm.process import diffuse
 from minildm.samplers import ddim, ddpm, dpmpp_2m, heun
 from minildm.schedule import CosineSchedule, DiscreteSchedule, FlowSchedule, cosine_betas
 from minildm.unet import UNet, UNetConfig
@@ -199,6 +200,22 @@ def test_image_to_image_runs_its_share_of_the_steps(x):
     assert [int(t[0]) for t in model.network.times] == SCHEDULE.times(10)[6:-1].tolist()
 
 
+@pytest.mark.parametrize(("strength", "steps"), [(0.05, 20), (0.3, 10), (0.5, 3), (1.0, 10)])
+def test_an_edit_starts_with_the_noise_of_its_first_time(model, x, strength, steps):
+    """Written for the bug museum, whose exhibit `noised-too-far` no test had noticed."""
+    notes = []
+
+    def step(z, t, s, *_):
+        notes.append((z, int(t), int(s)))
+        return z, z, None
+
+    model.image_to_image(x, torch.arange(3), strength, steps=steps, sampler=step, seed=5)
+    (z, t, _), end = notes[0], notes[-1][2]
+    torch.testing.assert_close(z, diffuse(model.schedule, model.encode(x), t, model.noise(3, 5)))
+    assert end == 0 and len(notes) == max(1, round(strength * steps))
+    assert t == model.schedule.times(steps)[steps - len(notes)]
+
+
 def test_inpainting_draws_where_the_mask_is_1_and_only_there():
     model, x = known(), torch.full((2, 1, 16, 16), 0.25)
     mask = torch.zeros(2, 1, 16, 16)
@@ -244,7 +261,7 @@ def test_interpolation_starts_and_ends_at_its_seeds(model):
         torch.testing.assert_close(path[i], end, atol=1e-4, rtol=0)
     steps = (path[1:] - path[:-1]).abs().mean((1, 2, 3))
     assert steps.max() < (path[-1] - path[0]).abs().mean()
-    with pytest.raises(ValueError, match="at least 2"):
+    with pytest.raises(ValueError, match="n must be a whole number in 2.."):
         model.interpolate(3, 8, 1)
 
 

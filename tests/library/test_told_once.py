@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from minildm.autoencoder import Autoencoder, AutoencoderConfig
-from minildm.checks.agreement import same_schedule
+from minildm.checks.model import same_schedule
 from minildm.engine.fit import build
 from minildm.engine.settings import FitConfig
 from minildm.latent import LatentDiffusion

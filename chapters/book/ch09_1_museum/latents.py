@@ -38,8 +38,8 @@ SCALE_FORGOTTEN = Exhibit(
     name="scale-forgotten",
     title="The latent scale, forgotten",
     file="latent.py",
-    right="unscaled = z0.to(self.device) / self.autoencoder.scale",
-    wrong="unscaled = z0.to(self.device)",
+    right="unscaled = z0 / self.autoencoder.scale",
+    wrong="unscaled = z0",
     story="Latents were multiplied by 1/std for the network, and are decoded as they are.",
     symptom=drawn_by_stretched,
     draw=figures.rows(),
@@ -140,16 +140,16 @@ NOISED_TOO_FAR = Exhibit(
     name="noised-too-far",
     title="Noised to one time, denoised from another",
     file="latent.py",
-    right="z_t = diffuse(self.schedule, self.encode(x), times[0], self.noise(count, seed))",
+    right="z_t = diffuse(self.schedule, self.encode(x), times[0], self.noise(len(x), seed))",
     wrong="z_t = diffuse(self.schedule, self.encode(x), (times[0] + self.schedule.T // steps)"
-    ".clamp(max=self.schedule.T), self.noise(count, seed))",
+    ".clamp(max=self.schedule.T), self.noise(len(x), seed))",
     story="The picture gets the noise of one stop earlier than the sampler starts from.",
     symptom=lightly_edited,
     draw=figures.rows(),
     alt="Ten digits as given; edited lightly, nearly the same; edited by the planted package, "
     "where strokes of the 2, the 5, the 7 and the 8 are ragged or missing.",
     detector=first_latent_fits_its_time,
-    tests=("tests/library/test_image_to_image.py",),
+    tests=("tests/library/test_latent.py",),
     seen=(
         Sighting(
             "stable-diffusion, pull request 533: noise of t + 1, denoising from t; closed "

@@ -38,7 +38,7 @@ MUTANTS = [
         'angle = torch.linspace(0, (torch.pi / 2) ** 0.5, n, dtype=torch.float64) ** 2', (DOORS,),
     ),
     Mutant(
-        0, 'count beside conditions is ignored', 'minildm/checks/conditions.py',
+        0, 'count beside conditions is ignored', 'minildm/checks/model.py',
         'if count is not None and given not in (None, count):',
         'if False:', (DOORS,),
     ),
@@ -48,7 +48,7 @@ MUTANTS = [
         'nn.init.zeros_(self.positions)\n        for table in (self.words.weight,):', (TEXT,),
     ),
     Mutant(
-        0, 'a network of eps is read as one of v', 'minildm/checks/agreement.py',
+        0, 'a network of eps is read as one of v', 'minildm/checks/model.py',
         'if learned is not None and given.name != learned.parameterization:',
         'if False:', (TOLD,),
     ),
@@ -74,8 +74,8 @@ MUTANTS = [
     ),
     Mutant(
         25, 'scale not undone', 'minildm/latent.py',
-        'z0.to(self.device) / self.autoencoder.scale',
-        'z0.to(self.device)', (LATENT,),
+        'unscaled = z0 / self.autoencoder.scale',
+        'unscaled = z0', (LATENT,),
     ),
     Mutant(
         25, 'scale twice', 'minildm/latent.py',
@@ -179,8 +179,8 @@ MUTANTS = [
     ),
     Mutant(
         0, 'negative ignored', 'minildm/latent.py',
-        'if negative is None\n            else',
-        'if True\n            else', (LATENT,),
+        'if negative is None:',
+        'if True:', (LATENT,),
     ),
     Mutant(
         27, 'null cond as label 0', 'minildm/condition.py',
