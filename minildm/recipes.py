@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from minildm import predict
 from minildm.autoencoder import AutoencoderConfig
 from minildm.data import digits
 from minildm.engine.devices import is_main_process
@@ -73,14 +72,8 @@ def train_digits(
     start, split = perf_counter(), digits()
     schedule = DiscreteSchedule(cosine_betas(1000))
 
-    def model(autoencoder: Autoencoder, network: nn.Module) -> LatentDiffusion:
-        size = autoencoder.latent_shape(split.x.shape[-2:])[1:]
-        return LatentDiffusion(
-            autoencoder, network, schedule, size, getattr(predict, config.denoiser.parameterization)
-        )
-
     def look(autoencoder: Autoencoder, network: nn.Module, step: int) -> None:
-        x = model(autoencoder, network).generate([*range(10)] * 2, steps=10, seed=0)
+        x = LatentDiffusion(autoencoder, network).generate([*range(10)] * 2, steps=10, seed=0)
         save_png(x, out / TRAINING / f"samples-{step:05d}.png", columns=10)
 
     first, second = train_both(
@@ -89,10 +82,10 @@ def train_digits(
     )  # fmt: skip
     if is_main_process():
         stages = {"autoencoder": first.history, "denoiser": second.history}
-        done, wall = model(first.net, second.net), perf_counter() - start
-        done.save(out, torch.float16, overwrite=True)
-        command = "python -m minildm train digits"
-        print(f"{out}: {write_record(out, stages, command, config, wall):.0f} s")
+        wall = perf_counter() - start
+        LatentDiffusion(first.net, second.net).save(out, torch.float16, overwrite=True)
+        seconds = write_record(out, stages, "python -m minildm train digits", config, wall)
+        print(f"{out}: {seconds:.0f} s")
 
 
 def check_fit(config: Any) -> None:

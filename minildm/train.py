@@ -5,15 +5,17 @@
     train_denoiser     predicts v (or eps, z0, flow) from noisy latents
     train_both         the three of them, one after another
 
-The trainings run the loop of fit.py and return the averaged weights. Data is a tensor (n, ..), or
-lazy: anything with a length n that gives a tensor for int64 indices, ``x[indices]``. All of it is
-looked at before the first step (training_data.py says how), and ValueError names what cannot be
-right. ``keep`` stands for the options ``folder``, ``resume`` and ``every_save`` of ``fit``; a
-training that goes on must have the data and the functions that it began with.
+The trainings run the loop of engine/fit.py and return the averaged weights. Data is a tensor
+(n, ..), or lazy: anything with a length n that gives a tensor for int64 indices, ``x[indices]``.
+All of it is looked at before the first step (checks/training_data.py says how), and ValueError
+names what cannot be right. ``keep`` stands for the options ``folder``, ``resume`` and
+``every_save`` of ``fit``; a training that goes on must have the data and the functions that it
+began with.
 """
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,7 +24,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from minildm import checks, predict
+from minildm import checks, losses, predict
 from minildm.autoencoder import Autoencoder, AutoencoderConfig
 from minildm.checks import inputs, training_data
 from minildm.engine import identity
@@ -33,14 +35,9 @@ from minildm.engine.records import Progress, collect
 from minildm.engine.resume import must_be_new
 from minildm.engine.settings import FitConfig
 from minildm.files.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from minildm.losses import (
-    diffusion_loss,
-    kl_loss,
-    min_snr_weight,
-    random_times,
-    reconstruction_loss,
-)
+from minildm.interfaces import Schedule
 from minildm.noise import DROP, TIME, Batch
+from minildm.predict import Parameterization
 from minildm.text import TextUNetConfig, build_network
 from minildm.unet import TrainedWith, UNetConfig
 
@@ -94,6 +91,11 @@ class DenoiserTraining:
                 "None: give a min_snr, or set snr_floor to 0 (before min_snr)"
             )
 
+    @property
+    def predicts(self) -> Parameterization:
+        """The parameterization itself."""
+        return getattr(predict, self.parameterization)
+
 
 class Trained(NamedTuple):
     """A network with its averaged (EMA) weights, in evaluation mode, and its training log."""
@@ -104,9 +106,9 @@ class Trained(NamedTuple):
 
 def train_autoencoder(
     config: AutoencoderTraining,
-    x: Tensor,
+    x: Any,
     progress: bool = False,
-    reconstruction: Callable[[Tensor, Tensor], Tensor] = reconstruction_loss,
+    reconstruction: Callable[[Tensor, Tensor], Tensor] = losses.reconstruction_loss,
     **keep,
 ) -> Trained:
     """Minimise reconstruction + kl KL on images x (n, C, H, W) in [-1, 1]; measures the scale.
@@ -122,7 +124,7 @@ def train_autoencoder(
     def loss(model: nn.Module, batch: Batch) -> tuple[Tensor, None]:
         part = training_data.pictures_of("x", x, batch.indices).to(net.scale.device)
         x_hat, q = model(part, batch.normal(shape).to(part))
-        return reconstruction(x_hat, part) + config.kl * kl_loss(q), None
+        return reconstruction(x_hat, part) + config.kl * losses.kl_loss(q), None
 
     about = {"reconstruction": identity.name_of(reconstruction)}
     trained = train_network(net, loss, config, "autoencoder", progress, about, {"x": x}, **keep)
@@ -137,9 +139,9 @@ def unchanged(net: nn.Module) -> nn.Module:
 
 def train_denoiser(
     config: DenoiserTraining,
-    schedule: Callable,
-    z0: Tensor,
-    condition: Tensor | None = None,
+    schedule: Schedule,
+    z0: Any,
+    condition: Any = None,
     progress: bool = False,
     prepare: Callable[[nn.Module], nn.Module] = unchanged,
     **keep,
@@ -152,67 +154,53 @@ def train_denoiser(
     Warns where eps-prediction meets a schedule with almost no signal left at T.
     """
     net = build(lambda: prepare(build_network(config.model)), config.fit.seed)
-    told = getattr(net, "config", None)
-    schedule, z0, condition = _looked_at(told, schedule, z0, condition)
-    latent_size = tuple(training_data.some("z0", z0, torch.arange(1)).shape[2:])
+    loss, data = _denoising(config, getattr(net, "config", None), schedule, z0, condition)
+    latent_size = tuple(training_data.some("z0", data["z0"], torch.arange(1)).shape[2:])
     net.trained_with = TrainedWith(config.parameterization, schedule, latent_size)
-    checks.warn_of_signal_lost(config.parameterization, schedule)
-    about = {
-        "schedule": identity.describe_schedule(schedule),
-        "prepare": identity.name_of(prepare),
-    }
-    loss, data = _loss(config, schedule, z0, condition), {"z0": z0, "condition": condition}
+    checks.warn_of_signal_lost(config.predicts, schedule)
+    described, prepared = identity.describe_schedule(schedule), identity.name_of(prepare)
+    about = {"schedule": described, "prepare": prepared}
     return train_network(net, loss, config, "denoiser", progress, about, data, **keep)
 
 
 def denoiser_loss(
-    config: DenoiserTraining, schedule: Callable, z0: Tensor, condition: Tensor | None
+    config: DenoiserTraining, schedule: Schedule, z0: Any, condition: Any
 ) -> Callable[[nn.Module, Batch], tuple[Tensor, Tensor]]:
     """The loss of ``train_denoiser``, as ``fit`` takes it: losses (B,) and levels t / T (B,)."""
-    return _loss(config, *_looked_at(config.model, schedule, z0, condition))
+    return _denoising(config, config.model, schedule, z0, condition)[0]
 
 
-def _looked_at(told: Any, schedule: Callable, z0: Any, condition: Any) -> tuple:
-    """(schedule, z0, condition), once they fit to a network whose config is ``told``."""
+def _denoising(
+    config: DenoiserTraining, told: Any, schedule: Schedule, z0: Any, condition: Any
+) -> tuple[Callable, dict]:
+    """(loss, {"z0", "condition"}): what fits to a network whose config is ``told``."""
     schedule = training_data.schedule(schedule)
     z0 = training_data.latents("z0", z0, getattr(told, "channels", None))
     size = training_data.some("z0", z0, torch.arange(1)).shape[2:]
-    return schedule, z0, training_data.condition(told, condition, len(z0), size)
-
-
-def _loss(
-    config: DenoiserTraining, schedule: Callable, z0: Tensor, condition: Tensor | None
-) -> Callable[[nn.Module, Batch], tuple[Tensor, Tensor]]:
-    parameterization = getattr(predict, config.parameterization)
-    weight = None
+    condition = training_data.condition(told, condition, len(z0), size)
+    options: dict[str, Any] = {"parameterization": config.predicts}
     if config.min_snr is not None:
-        weight = partial(min_snr_weight, gamma=config.min_snr, floor=config.snr_floor)
+        weight = partial(losses.min_snr_weight, gamma=config.min_snr, floor=config.snr_floor)
+        options["weight"] = weight
 
     def loss(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         device = next(model.parameters()).device
-        t = random_times(schedule, batch.uniform(TIME))
+        t = losses.random_times(schedule, batch.uniform(TIME))
         clean = training_data.some("z0", z0, batch.indices).to(device)
-        told = None
+        eps = batch.normal(clean.shape[1:]).to(clean)
+        asked = None
         if condition is not None:
-            told = training_data.some("condition", condition, batch.indices).to(device)
-        losses = diffusion_loss(
-            lambda z_t, t, c: model(z_t, t, c, batch.uniform(DROP) < config.drop),
-            schedule,
-            clean,
-            told,
-            parameterization=parameterization,
-            t=t,
-            eps=batch.normal(clean.shape[1:]).to(clean),
-            weight=weight,
-        )
-        return losses, t / schedule.T
+            asked = training_data.some("condition", condition, batch.indices).to(device)
+        net = lambda z_t, t, c: model(z_t, t, c, batch.uniform(DROP) < config.drop)  # noqa: E731
+        each = losses.diffusion_loss(net, schedule, clean, asked, t=t, eps=eps, **options)
+        return each, t / schedule.T
 
-    return loss
+    return loss, {"z0": z0, "condition": condition}
 
 
 @torch.no_grad()
 def encode_all(
-    autoencoder: Autoencoder, x: Tensor, cache: str | Path | None = None, batch: int = 500
+    autoencoder: Autoencoder, x: Any, cache: str | Path | None = None, batch: int = 500
 ) -> Tensor:
     """Scaled mean latents (n, c, h, w) of all images x, on the CPU: what the denoiser learns from.
 
@@ -227,9 +215,14 @@ def encode_all(
             "weights": identity.weights_digest(autoencoder, but=("scale",)),
             "scale": float(autoencoder.scale),
         }
-        kept = _kept_latents(Path(cache), made_from)
-        if kept is not None:
-            return kept
+        with suppress(FileNotFoundError, CheckpointError, KeyError, TypeError):  # or made again
+            tensors, then = load_checkpoint(cache)
+            if (
+                then["weights"] == made_from["weights"]
+                and math.isclose(then["scale"], made_from["scale"], rel_tol=1e-5)
+                and not identity.change(then["images"], made_from["images"])
+            ):
+                return tensors["z0"]
     parts = []
     for indices in torch.arange(len(x)).split(batch):
         part = training_data.pictures_of("x", x, indices).to(autoencoder.scale.device)
@@ -240,26 +233,12 @@ def encode_all(
     return z0
 
 
-def _kept_latents(cache: Path, made_from: dict) -> Tensor | None:
-    """What an earlier ``encode_all`` has kept, if it was made from the same."""
-    try:
-        tensors, then = load_checkpoint(cache)
-        same = (
-            then["weights"] == made_from["weights"]
-            and math.isclose(then["scale"], made_from["scale"], rel_tol=1e-5)
-            and not identity.change(then["images"], made_from["images"])
-        )
-        return tensors["z0"] if same else None
-    except (FileNotFoundError, CheckpointError, KeyError, TypeError):
-        return None  # it can be computed again
-
-
 def train_both(
     first: AutoencoderTraining,
     second: DenoiserTraining,
-    schedule: Callable,
-    x: Tensor,
-    condition: Tensor | None = None,
+    schedule: Schedule,
+    x: Any,
+    condition: Any = None,
     progress: bool = False,
     folder: str | Path | None = None,
     resume: bool | str = False,
@@ -271,42 +250,32 @@ def train_both(
     needs is looked at before the autoencoder is trained.
     """
     x = training_data.pictures("x", x, first.model.image_channels, first.model.factor)
-    condition = _fit_together(first, second, schedule, x, condition)
-    places = {
-        name: folder and Path(folder) / name for name in ("autoencoder", "latents", "denoiser")
-    }
-    if folder and not resume:
-        must_be_new(places["denoiser"])
-    keep = {"folder": places["autoencoder"], "resume": resume}
+    training_data.schedule(schedule)
+    for config in (first.fit, second.fit):
+        check_run(config, len(x))
+    made, wanted = first.model.latent_channels, second.model.channels
+    if made != wanted:
+        raise ValueError(
+            f"the denoiser's network is for latents of {wanted} channels, but the autoencoder "
+            f"makes {made}: set the channels of the one or the latent_channels of the other"
+        )
+    sides = training_data.some("x", x, torch.arange(1)).shape[2:]
+    size = [side // first.model.factor for side in sides]
+    condition = training_data.condition(second.model, condition, len(x), size)
+    home = None if folder is None else Path(folder)
+    if home and not resume:
+        must_be_new(home / "denoiser")
+    keep: dict[str, Any] = {"folder": home and home / "autoencoder", "resume": resume}
     autoencoder = train_autoencoder(first, x, progress, **keep)
-    z0 = encode_all(autoencoder.net, x, places["latents"])
-    keep["folder"] = places["denoiser"]
+    z0 = encode_all(autoencoder.net, x, home and home / "latents")
+    keep["folder"] = home and home / "denoiser"
     keep["every_save"] = every_save and partial(every_save, autoencoder.net)
     return autoencoder, train_denoiser(second, schedule, z0, condition, progress, **keep)
 
 
-def _fit_together(
-    first: AutoencoderTraining, second: DenoiserTraining, schedule: Callable, x: Any, condition: Any
-) -> Any:
-    """The condition, looked at; ValueError if the second training cannot follow the first."""
-    training_data.schedule(schedule)
-    for config in (first.fit, second.fit):
-        check_run(config, len(x))
-    network, c = second.model, first.model.latent_channels
-    if network.channels != c:
-        raise ValueError(
-            f"the denoiser's network is for latents of {network.channels} channels, but the "
-            f"autoencoder makes {c}: set the channels of the one or the latent_channels of the "
-            "other"
-        )
-    size = training_data.some("x", x, torch.arange(1)).shape[2:]
-    size = [side // first.model.factor for side in size]
-    return training_data.condition(network, condition, len(x), size)
-
-
 def train_network(
-    net: nn.Module, loss: Callable, config: AutoencoderTraining | DenoiserTraining, name: str,
-    progress: bool, about: Mapping, data: Mapping, **keep,
+    net: nn.Module, loss: Callable, config: Any, name: str, progress: bool, about: Mapping,
+    data: Mapping, **keep,
 ) -> Trained:  # fmt: skip
     """Run ``fit`` with an average, under the settings ``config``: what every training here does.
 

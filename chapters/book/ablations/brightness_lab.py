@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from book.ablations.engine import Outcome, timed
 from book.pixel_space import Folded
-from minildm import predict
 from minildm.autoencoder import Folding, FoldingConfig
 from minildm.checks import inputs
 from minildm.data import digits
@@ -101,7 +100,7 @@ def run_brightness(config: BrightnessLab) -> Outcome:
 
 def draw(config: BrightnessLab, net: nn.Module, schedule, z_T: Tensor) -> Tensor:
     """Where the walks from z_T end: (B, 16, 8, 8), scaled and folded."""
-    denoise = network_denoiser(net, schedule, getattr(predict, config.denoiser.parameterization))
+    denoise = network_denoiser(net, schedule, config.denoiser.predicts)
     *_, last = sample(denoise, schedule, z_T, schedule.times(config.steps), ddim)
     return last.z
 

@@ -15,7 +15,7 @@ from book.ablations.autoencoder_lab import latent_figures
 from book.ablations.engine import Outcome, timed
 from book.ch03_algorithm.measure import asked_labels
 from book.digit_judge import DigitClassifier, confident_fraction, load_classifier
-from minildm import checks, predict
+from minildm import checks
 from minildm.checks import inputs
 from minildm.data import digits
 from minildm.latent import LatentDiffusion
@@ -68,7 +68,7 @@ def assemble(config: DigitsLab, network: nn.Module) -> LatentDiffusion:
     """The model: shipped autoencoder, with the scale that the network was trained for."""
     autoencoder = LatentDiffusion.load("digits").autoencoder
     autoencoder.scale.mul_(config.rescale)
-    parameterization = getattr(predict, config.denoiser.parameterization)
+    parameterization = config.denoiser.predicts
     return LatentDiffusion(autoencoder, network, SCHEDULE, latents()[0].shape[2:], parameterization)
 
 

@@ -12,7 +12,6 @@ from torch import Tensor
 from book.ablations.digits_lab import latents, read_digits
 from book.ablations.engine import Outcome, timed
 from book.ch03_algorithm.measure import GUIDANCE, asked_labels
-from minildm import predict
 from minildm.checks import inputs
 from minildm.latent import LatentDiffusion
 from minildm.recipes import DIGITS_DENOISER
@@ -56,7 +55,7 @@ def run_flow(config: FlowLab) -> Outcome:
     trained, minutes = timed(lambda: train_denoiser(config.denoiser, schedule, z0, labels))
     model = LatentDiffusion(
         LatentDiffusion.load("digits").autoencoder, trained.net, schedule, z0.shape[2:],
-        getattr(predict, config.denoiser.parameterization),
+        config.denoiser.predicts,
     )  # fmt: skip
     figures = {"even in t": {str(n): judged(model, schedule.times(n), config.samples) for n in FEW}}
     if config.schedule != "flow":  # there both grids are the same

@@ -37,8 +37,8 @@ MUTANTS = [
     ),
     Mutant(
         26, 't drawn from 0..T-1 in training only', 'minildm/train.py',
-        't = random_times(schedule, batch.uniform(TIME))',
-        't = random_times(schedule, batch.uniform(TIME)) - 1', (TRAIN,),
+        't = losses.random_times(schedule, batch.uniform(TIME))',
+        't = losses.random_times(schedule, batch.uniform(TIME)) - 1', (TRAIN,),
     ),
     # --- 28: resume that forgets ------------------------------------------------------------------
     Mutant(
@@ -382,7 +382,7 @@ MUTANTS = [
     ),
     Mutant(
         0, 'the second stage is looked at after the first', 'minildm/train.py',
-        '    condition = _fit_together(first, second, schedule, x, condition)\n', '', (DATA,),
+        '    condition = training_data.condition(second.model, condition, len(x), size)\n', '', (DATA,),
     ),
     # --- what a training knows again --------------------------------------------------------------
     Mutant(
