@@ -1,6 +1,6 @@
 """Diffusion on pixels, for as long as the latent model was trained: what do the latents save?
 
-Everything but the autoencoder is that of shapes_training.py: data, captions, text encoder, kind of
+Everything but the autoencoder is that of shapes/training.py: data, captions, text encoder, kind of
 network, objective, optimiser, schedule.
 """
 

@@ -135,6 +135,6 @@ def random_latents(z0: Tensor, n: int, covariance: bool = False, seed: int = 0) 
 def share_band(hits: int, tries: int) -> tuple[float, float]:
     """The shares that ``hits`` of ``tries`` leave plausible: (low, high), 90 % in between.
 
-    Each end is a one-sided bound of 95 %: see ``accuracy.lower_bound``, which raises ValueError.
+    Each end is a one-sided bound of 95 %: see ``judge.lower_bound``, which raises ValueError.
     """
     return lower_bound(hits, tries), 1 - lower_bound(tries - hits, tries)

@@ -45,7 +45,7 @@ def steps_for(step: Callable, most: int) -> int:
 
 
 def draw_latents(model: LatentDiffusion, task: Task, guidance: float, seed: int) -> Tensor:
-    """The latents (n, c, h, w) of ``shapes_results.draw``: same noise, same captions, undecoded."""
+    """The latents (n, c, h, w) of ``measure_shapes.draw``: same noise, same captions, undecoded."""
     options = {"steps": task.steps, "sampler": task.sampler, "guidance": guidance, "seed": seed}
     noise = model.noise(len(task.rows), seed)
     *_, last = model.walk(asked_texts(task.rows), z_T=noise, **options)

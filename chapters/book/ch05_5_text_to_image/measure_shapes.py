@@ -170,7 +170,7 @@ def sweep_guidance(model: LatentDiffusion, count: int, report=print) -> dict[str
 
 
 def frechet(sets: Mapping[str, Tensor], reference: int = 5000) -> dict:
-    """Fréchet distance (features.py) of sets of pictures to real pictures of the test split.
+    """Fréchet distance (shape_reader.py) of sets of pictures to real pictures of the test split.
 
     ``real``: the same for other real pictures, as many as in the first set: the floor.
     """

@@ -74,7 +74,7 @@ def exact_point(clusters: Clusters, z_T: Tensor, t: Tensor | float) -> Tensor:
     """Where the exact flow that starts at z_T (n, 1) is at flow time t: float64 (n, 1).
 
     Noisy clusters are clusters again, N((1 - t) mean, (1 - t)^2 std^2 + t^2), and walks on a line
-    keep their order; see known_answer.py.
+    keep their order; see line_data.py.
     """
     t = float(t)
     means = tuple((1 - t) * mean for mean in clusters.means)
