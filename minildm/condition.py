@@ -43,8 +43,8 @@ class Condition(NamedTuple):
             return None
         if condition is None:
             dtype, shape = next(iter(self._forms(z_t).items()))
-            shape = [1 if n == "L" else n for n in shape]
-            return null(torch.zeros(shape, dtype=dtype, device=z_t.device))
+            sizes = [1 if n == "L" else n for n in shape]
+            return null(torch.zeros(sizes, dtype=dtype, device=z_t.device))
         condition = self._checked(inputs.tensor("condition", condition, z_t), z_t)
         if drop is None:
             return condition
@@ -59,12 +59,13 @@ class Condition(NamedTuple):
         """The shape that a condition of whole and of real numbers may have; "L" is any length."""
         B, _, *size = z_t.shape
         whole, real = torch.int64, z_t.dtype
-        return {
+        forms: dict[str, dict[torch.dtype, tuple]] = {
             "labels": {whole: (B,)},
             "vectors": {real: (B, "L", self.size)},
             "maps": {real: (B, self.size, *size)},
             "texts": {whole: (B, "L"), real: (B, "L", self.size)},
-        }[self.kind]
+        }
+        return forms[self.kind]
 
     def _checked(self, condition: Tensor, z_t: Tensor) -> Tensor:
         forms, shape = self._forms(z_t), tuple(condition.shape)

@@ -50,8 +50,8 @@ def check_latents(
 
 def zero_(layer: nn.Module) -> nn.Module:
     """Set weight and bias to zero: a residual branch that begins as "do nothing"."""
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
+    for numbers in layer.parameters():
+        nn.init.zeros_(numbers)
     return layer
 
 

@@ -170,6 +170,7 @@ class TextUNet(nn.Module):
         """
         z_t, t = check_latents(z_t, t, self.config.channels, self.text.positions, drop)
         condition = self.config.condition.told(z_t, condition, drop, self.null)
+        assert condition is not None  # a text, or none: this network is always told
         words = condition if condition.is_floating_point() else self.encode(condition)
         mask = words.any(dim=2)  # (B, L): PAD is exactly zero
         if self.to_map is None:

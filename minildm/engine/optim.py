@@ -102,7 +102,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__([group for group in groups if group["params"]], defaults)
 
     @torch.no_grad()
-    def step(self, closure: Callable | None = None) -> None:
+    def step(self, closure: Callable | None = None) -> None:  # type: ignore[override]  # none taken
         """One update of every parameter that has a gradient."""
         if closure is not None:
             raise ValueError("Muon takes no closure: call backward() yourself, then step()")
@@ -111,27 +111,27 @@ class Muon(torch.optim.Optimizer):
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                    update(parameter, self.state[parameter], group)
+                    update(parameter, parameter.grad, self.state[parameter], group)
 
     @staticmethod
-    def _muon(parameter: Tensor, state: dict, group: dict) -> None:
+    def _muon(parameter: Tensor, gradient: Tensor, state: dict, group: dict) -> None:
         if not state:
             state["average"] = torch.zeros_like(parameter)
-        gradient, momentum = parameter.grad, group["momentum"]
+        momentum = group["momentum"]
         state["average"].lerp_(gradient, 1 - momentum)
         ahead = gradient.lerp(state["average"], momentum).flatten(1)  # (out, everything else)
         step = 0.2 * math.sqrt(max(ahead.shape)) * orthogonalized(ahead)
         parameter.add_(step.reshape(parameter.shape), alpha=-group["lr"])  # (out, in, ..) again
 
     @staticmethod
-    def _adamw(parameter: Tensor, state: dict, group: dict) -> None:
+    def _adamw(parameter: Tensor, gradient: Tensor, state: dict, group: dict) -> None:
         if not state:
             state["step"] = torch.zeros(())
             state["first"], state["second"] = (torch.zeros_like(parameter) for _ in range(2))
         state["step"] += 1
         k, (b1, b2) = float(state["step"]), group["betas"]
-        state["first"].lerp_(parameter.grad, 1 - b1)
-        state["second"].lerp_(parameter.grad.square(), 1 - b2)
+        state["first"].lerp_(gradient, 1 - b1)
+        state["second"].lerp_(gradient.square(), 1 - b2)
         root = (state["second"] / (1 - b2**k)).sqrt_().add_(1e-8)
         parameter.addcdiv_(state["first"], root, value=-group["lr"] / (1 - b1**k))
 

@@ -57,7 +57,8 @@ def _read_cifar(folder: Path, training: bool) -> tuple[Tensor, Tensor]:
     """Records of 3,073 bytes: the label, then 32 x 32 red, green and blue values."""
     names = [f"data_batch_{i}.bin" for i in range(1, 6)] if training else ["test_batch.bin"]
     with tarfile.open(folder / "cifar-10-binary.tar.gz") as archive:
-        parts = [archive.extractfile(f"cifar-10-batches-bin/{name}").read() for name in names]
+        files = [archive.extractfile(f"cifar-10-batches-bin/{name}") for name in names]
+        parts = [file.read() for file in files if file]  # None: a folder, not a file
     records = np.frombuffer(b"".join(parts), np.uint8).reshape(-1, 3073)  # (n, 1 + 3 * 32 * 32)
     return _tensors(records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0])
 

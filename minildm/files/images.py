@@ -251,7 +251,8 @@ def _size(size: int | Sequence[int]) -> tuple[int, int]:
     pair = tuple(size) if isinstance(size, list | tuple | Tensor | np.ndarray) else (size, size)
     if len(pair) != 2:
         raise ValueError(f"size must be (height, width), or one number for both; got {size!r}")
-    return tuple(inputs.whole("size", n, 1, 2**16) for n in pair)
+    height, width = (inputs.whole("size", n, 1, 2**16) for n in pair)
+    return height, width
 
 
 def _hw(x: Tensor) -> str:

@@ -44,10 +44,10 @@ FINE = 8  # samples per pixel and direction for antialiasing
 
 
 class Thing(NamedTuple):
-    """One object, by name: Thing("small", "striped", "red", "circle")."""
+    """One object, by name: Thing("small", "striped", "red", "circle"). None: not said."""
 
-    size: str
-    fill: str
+    size: str | None
+    fill: str | None
     colour: str
     shape: str
 
@@ -255,7 +255,8 @@ def splits() -> Splits:
     raw = np.random.PCG64(SPLIT_SEED).random_raw(len(rest))  # NumPy keeps this stream for ever
     rest = rest[torch.from_numpy(raw.argsort(kind="stable"))]
     n = int(UNSEEN * len(rest))
-    return Splits(*rest.split([len(rest) - 2 * n, n, n]), composition)
+    train, validation, test = rest.split([len(rest) - 2 * n, n, n])
+    return Splits(train, validation, test, composition)
 
 
 class Pictures:

@@ -310,7 +310,7 @@ MUTANTS = [
     ),
     Mutant(
         0, 'the null label is made on the CPU', 'minildm/condition.py',
-        'torch.zeros(shape, dtype=dtype, device=z_t.device)', 'torch.zeros(shape, dtype=dtype)', (GPU,),
+        'torch.zeros(sizes, dtype=dtype, device=z_t.device)', 'torch.zeros(sizes, dtype=dtype)', (GPU,),
     ),
     Mutant(
         0, "an output with NaN ends a training without its step", "minildm/engine/fit.py",

@@ -92,8 +92,8 @@ MUTANTS = [
     ),
     Mutant(
         0, 'test scenes in the training set', 'minildm/shapes/scenes.py',
-        'Splits(*rest.split([len(rest) - 2 * n, n, n]), composition)',
-        'Splits(rest, *rest.split([len(rest) - 2 * n, n, n])[1:], composition)', (SHAPES,),
+        'return Splits(train, validation, test, composition)',
+        'return Splits(rest, validation, test, composition)', (SHAPES,),
     ),
     Mutant(
         0, 'no antialiasing', 'minildm/shapes/scenes.py',
