@@ -1,4 +1,4 @@
-"""Make the generated pages of docs/: every numbered equation, and every erratum.
+"""Make the generated pages of docs/, and the table of figures in the README.
 
 python tools/pages.py
 """
@@ -23,89 +23,72 @@ from book.article.items import ITEMS, SECTIONS
 from minildm.files.checkpoint import replace_files
 
 
-def chapter_file(prefix: str) -> str:
-    """The name, without ending, of the chapter whose file begins with ``prefix``."""
-    [path] = (BOOK / "chapters" / "source").glob(f"{prefix}_[a-z]*.md")
-    return path.stem
-
-
 def equations() -> str:
     """One row per numbered equation: number, what it says, chapter, code."""
-    lines = [
-        "# Equations",
-        "",
-        "Every numbered equation of the book, where it is printed, and the code that computes it.",
-        "Each has a check in `tests/equations/` that compares the printed formula with that code;",
+
+    def code(function: str) -> str:
+        cell = function.startswith("cell ")
+        return f"cell `{function.removeprefix('cell ')}`" if cell else f"`{function}`"
+
+    rows = [(f"({e.id})", e.what, _link(e.chapter), code(e.function)) for e in registered()]
+    return _page(
+        "Equations",
+        "Every numbered equation of the book, where it is printed, and the code that computes it.\n"
+        "Each has a check in `tests/equations/` that compares the printed formula with that code;\n"
         "`make test` fails if one is missing or wrong. Made by `make pages`.",
-        "",
-        "| equation | what | chapter | code |",
-        "|---|---|---|---|",
-    ]
-    for e in registered():
-        code = e.function.removeprefix("cell ")
-        code = f"cell `{code}`" if e.function.startswith("cell ") else f"`{code}`"
-        lines.append(f"| ({e.id}) | {e.what} | {_link(e.chapter)} | {code} |")
-    return "\n".join(lines) + "\n"
+        _table("| equation | what | chapter | code |", rows),
+    )
 
 
 def errata() -> str:
     """One row per erratum: what the article says, what is the case, where it is shown and kept."""
-    lines = [
-        "# Errata of the article",
-        "",
-        "What the article says, what is the case, the cells that show it by running something, and",
-        "the checks that keep it shown. Made by `make pages`.",
-        "",
-        "| | section | the article says | what is the case | shown in | kept by |",
-        "|---|---|---|---|---|---|",
+    rows = [
+        (e.number, e.section, e.says, e.case, _cells(e.cells), _checks(e.checks)) for e in ERRATA
     ]
-    for e in ERRATA:
-        shown = _cells(e.cells) or "not yet"
-        lines.append(_row(e.number, e.section, e.says, e.case, shown, _checks(e.checks)))
-    return "\n".join(lines) + "\n"
+    return _page(
+        "Errata of the article",
+        "What the article says, what is the case, the cells that show it by running something, "
+        "and\nthe checks that keep it shown. Made by `make pages`.",
+        _table("| | section | the article says | what is the case | shown in | kept by |", rows),
+    )
 
 
 def article() -> str:
     """One row per formula, claim and step of the article: what the book finds, cell and check."""
-    lines = [
-        "# The article, item by item",
-        "",
-        "What the article says, whether it holds when it is run, the cells that run it, and",
-        "the checks that keep it so. Its text ends in 4.3; sections 5 to 9 are announced in",
-        "its 1.4. What is wrong has a number in the [errata](errata.md). Made by `make pages`.",
-    ]
+
+    def row(item) -> tuple:
+        verdict = item.verdict + (f" (erratum {item.erratum})" if item.erratum else "")
+        verdict += f". {item.note}" if item.note else ""
+        return item.kind, item.says, verdict, _cells(item.cells), _checks(item.checks)
+
+    parts = []
     for section, title in SECTIONS.items():
-        lines += ["", f"## {section} {title}", ""]
-        lines += ["| | the article | when run | cells | checks |", "|---|---|---|---|---|"]
-        for item in (item for item in ITEMS if item.section == section):
-            verdict = item.verdict + (f" (erratum {item.erratum})" if item.erratum else "")
-            verdict += f". {item.note}" if item.note else ""
-            shown, kept = _cells(item.cells), _checks(item.checks)
-            lines.append(_row(item.kind, item.says, verdict, shown, kept))
-    return "\n".join(lines) + "\n"
+        rows = [row(item) for item in ITEMS if item.section == section]
+        head = "| | the article | when run | cells | checks |"
+        parts += [f"## {section} {title}", _table(head, rows)]
+    return _page(
+        "The article, item by item",
+        "What the article says, whether it holds when it is run, the cells that run it, and\n"
+        "the checks that keep it so. Its text ends in 4.3; sections 5 to 9 are announced in\n"
+        "its 1.4. What is wrong has a number in the [errata](errata.md). Made by `make pages`.",
+        *parts,
+    )
 
 
 def glossary() -> str:
     """One row per term: English, Chinese, meaning, where it is explained."""
-    lines = [
-        "# Glossary",
-        "",
+    rows = [(t.english, t.chinese, t.meaning, _cells([(t.chapter, place(t))])) for t in TERMS]
+    return _page(
+        "Glossary",
         "The terms of the book, with the Chinese ones of the article. Made by `make pages`.",
-        "",
-        "| term | in the article | meaning | explained in |",
-        "|---|---|---|---|",
-    ]
-    for term in TERMS:
-        where = _cells([(term.chapter, place(term))])
-        lines.append(_row(term.english, term.chinese, term.meaning, where))
-    return "\n".join(lines) + "\n"
+        _table("| term | in the article | meaning | explained in |", rows),
+    )
 
 
 @cache
-def _texts(chapter: str) -> list[tuple[str, str]]:
-    """(cell, text) of all text cells of the chapter whose file begins with ``chapter``."""
-    [path] = SOURCES.glob(f"{chapter}_[a-z]*.md")
-    cells = jupytext.read(path).cells
+def _texts(prefix: str) -> list[tuple[str, str]]:
+    """(cell, text) of all text cells of the chapter whose file begins with ``prefix``."""
+    cells = jupytext.read(SOURCES / f"{chapter_file(prefix)}.md").cells
     return [(c.metadata["name"], c.source) for c in cells if c.cell_type == "markdown"]
 
 
@@ -114,46 +97,88 @@ def place(term: Term) -> str:
     else the first one that contains it. Raises ValueError where none does.
     """
     word = rf"(?<!\w){re.escape(term.written or term.english)}"
-    marked = re.compile(
-        rf"^#.*{word}|\*[^*\n]{{0,30}}{word}[^*\n]{{0,30}}\*", re.IGNORECASE | re.MULTILINE
-    )
-    found = [
-        (name, text) for name, text in _texts(term.chapter) if re.search(word, text, re.IGNORECASE)
-    ]
+    marked = rf"(?im)^#.*{word}|\*[^*\n]{{0,30}}{word}[^*\n]{{0,30}}\*"
+    found = [cell for cell in _texts(term.chapter) if re.search(word, cell[1], re.IGNORECASE)]
     # Objectives and prerequisites name a term; what comes after them explains it.
-    found = [
-        cell for cell in found if cell[0] not in ("title", "objectives", "references")
-    ] or found
-    found = [cell for cell in found if term.cell in ("", cell[0])]
+    after = [cell for cell in found if cell[0] not in ("title", "objectives", "references")]
+    found = [cell for cell in after or found if term.cell in ("", cell[0])]
     if not found:
         raise ValueError(f"chapter {term.chapter} {term.cell} does not contain {term.english!r}")
-    return next((name for name, text in found if marked.search(text)), found[0][0])
+    return next((name for name, text in found if re.search(marked, text)), found[0][0])
 
 
 def index_of_figures() -> str:
     """One row per figure of the built notebooks: chapter, cell, and what it shows."""
-    lines = [
-        "# Figures",
-        "",
-        "Every figure of the book, the cell that draws it, and what is to be seen. The numbered",
-        "equations are on [a page of their own](equations.md). Made by `make pages`.",
-    ]
+    parts = []
     for chapter in chapters(SOURCES).values():
         notebook = nbformat.read(CHAPTERS / f"{chapter.stem}.ipynb", as_version=4)
         rows = [
-            _row(f"`{cell.id}`", " ".join(alt.split()))
+            (f"`{cell.id}`", " ".join(alt.split()))
             for cell in notebook.cells
             for output in cell.get("outputs", [])
             for alt in picture_alts(output)
         ]
-        head = f"## {_link(chapter.stem)} {chapter.title.split(' ', 1)[1]}"
-        lines += ["", head, "", "| cell | what it shows |", "|---|---|", *rows]
-    return "\n".join(lines) + "\n"
+        parts.append(f"## {_link(chapter.stem)} {chapter.title.split(' ', 1)[1]}")
+        parts.append(_table("| cell | what it shows |", rows))
+    return _page(
+        "Figures",
+        "Every figure of the book, the cell that draws it, and what is to be seen. The numbered\n"
+        "equations are on [a page of their own](equations.md). Made by `make pages`.",
+        *parts,
+    )
 
 
-def _row(*cells: object) -> str:
-    """A row of a table, whatever its cells hold."""
-    return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
+def figures() -> str:
+    """The README's tables: what the text-to-image models do, from data/results.json."""
+    results = json.loads((BOOK / "data" / "results.json").read_text(encoding="utf-8"))
+    asked = {
+        "unseen captions, 25 evaluations per branch": "unseen_captions",
+        "the same, by plain DDIM": "unseen_captions_ddim",
+        "pairs of colour and shape never seen together in training": "held_out_combinations",
+        "8 evaluations per branch, DPM-Solver++(2M)": "few_evaluations_dpmpp_2m",
+    }
+    rows = []
+    for what, name in asked.items():
+        joint, runs = results["shapes"][name]["joint"], results["shapes"][name]["runs"]
+        band = f"{joint['min']:.1%} to {joint['max']:.1%}"
+        least = min(run["lower_bound_95"] for run in runs)
+        rows.append((what, f"{joint['mean']:.1%}", band, f"{least:.1%}"))
+    spaces = []
+    for name in ("latents", "pixels"):
+        r = results["pixels"][name]
+        minutes, seconds = r["training_seconds"]["sum"] / 60, r["seconds_for_16_images"]["median"]
+        right, gflop = f"{r['joint']['mean']:.1%}", f"{r['gflop_per_image']:.1f} GFLOP"
+        spaces.append((name, f"{minutes:.0f} minutes", right, gflop, f"{seconds:.1f} s"))
+    head = "| asked for | right in all ten attributes, mean | over seeds | each at least (95 %) |"
+    parts = [
+        _table(head, rows),
+        "The same task by diffusion on latents and on pixels, trained for the same time:",
+        _table("| | training | right | operations per image | 16 images |", spaces),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def readme(text: str) -> str:
+    """The README with the tables of ``figures`` at their place."""
+    head, rest = text.split(START)
+    return f"{head}{START}\n{figures()}{END}{rest.split(END, 1)[1]}"
+
+
+def chapter_file(prefix: str) -> str:
+    """The name, without ending, of the chapter whose file begins with ``prefix``."""
+    [path] = SOURCES.glob(f"{prefix}_[a-z]*.md")
+    return path.stem
+
+
+def _page(title: str, *parts: str) -> str:
+    return "\n\n".join([f"# {title}", *parts]) + "\n"
+
+
+def _table(head: str, rows: Iterable[tuple]) -> str:
+    """A table in Markdown, whatever its cells hold."""
+    cells = ([str(cell).replace("|", "\\|") for cell in row] for row in rows)
+    rule = "|---" * (head.count("|") - 1) + "|"
+    return "\n".join([head, rule, *(f"| {' | '.join(row)} |" for row in cells)])
 
 
 def _cells(cells: Iterable[tuple[str, str]]) -> str:
@@ -164,47 +189,6 @@ def _cells(cells: Iterable[tuple[str, str]]) -> str:
 def _checks(checks: Iterable[str]) -> str:
     """Tests by their names, equations by their numbers."""
     return ", ".join(f"`{c.split('::')[1]}`" if "::" in c else f"({c})" for c in checks)
-
-
-def figures() -> str:
-    """The README's table: what the text-to-image models do, from data/results.json."""
-    results = json.loads((BOOK / "data" / "results.json").read_text(encoding="utf-8"))
-    shapes, table = results["shapes"], results["pixels"]
-    rows = {
-        "unseen captions, 25 evaluations per branch": "unseen_captions",
-        "the same, by plain DDIM": "unseen_captions_ddim",
-        "pairs of colour and shape never seen together in training": "held_out_combinations",
-        "8 evaluations per branch, DPM-Solver++(2M)": "few_evaluations_dpmpp_2m",
-    }
-    lines = [
-        "| asked for | right in all ten attributes, mean | over seeds | each at least (95 %) |"
-    ]
-    lines.append("|---|---|---|---|")
-    for what, name in rows.items():
-        joint, runs = shapes[name]["joint"], shapes[name]["runs"]
-        bound = min(run["lower_bound_95"] for run in runs)
-        band = f"{joint['min']:.1%} to {joint['max']:.1%}"
-        lines.append(f"| {what} | {joint['mean']:.1%} | {band} | {bound:.1%} |")
-    lines += [
-        "",
-        "The same task by diffusion on latents and on pixels, trained for the same time:",
-        "",
-    ]
-    lines += ["| | training | right | operations per image | 16 images |", "|---|---|---|---|---|"]
-    for name in ("latents", "pixels"):
-        r = table[name]
-        lines.append(
-            f"| {name} | {r['training_seconds']['sum'] / 60:.0f} minutes | "
-            f"{r['joint']['mean']:.1%} | {r['gflop_per_image']:.1f} GFLOP | "
-            f"{r['seconds_for_16_images']['median']:.1f} s |"
-        )
-    return "\n".join(lines) + "\n"
-
-
-def readme(text: str) -> str:
-    """The README with the table of ``figures`` at its place."""
-    head, rest = text.split(START)
-    return f"{head}{START}\n{figures()}{END}{rest.split(END, 1)[1]}"
 
 
 def _link(chapter: str) -> str:

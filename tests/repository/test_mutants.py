@@ -38,6 +38,11 @@ def test_each_fault_can_be_planted(name) -> None:
             assert all((ROOT / test.split("::")[0]).is_file() for test in mutant.tests), key
 
 
+def test_every_list_of_faults_lies_where_it_is_looked_for() -> None:
+    known = {key.split(":")[0] for key in MUTANTS} | {"__init__"}
+    assert {path.stem for path in (ROOT / "tests" / "mutants").rglob("*.py")} == known
+
+
 def test_a_note_counts_while_the_entry_names_its_test_file(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(mutant_choice, "SEEN_BY", tmp_path / "seen_by.json")
     assert mutant_choice.seen_by() == {}
