@@ -27,6 +27,7 @@ if sys.version_info[:2] < (3, 11):
 
 OK, ADVICE, PROBLEM = "ok", "advice", "problem"
 BOOK = Path(__file__).resolve().parents[1]
+CHECKPOINTS = BOOK / "data" / "checkpoints"
 INSTALL = 'python -m pip install -c constraints.txt -e ".[book]"'
 COMPARE = INSTALL.replace("book", "book,compare")
 MODELS = ("digit_classifier", "digits", "pixels", "shape_reader", "shapes")
@@ -176,15 +177,12 @@ def memory():
 
 
 def group_memory(folder=Path("/sys/fs/cgroup")):
-    """Bytes that a container's limit leaves; infinite where there is no container or no limit.
-
-    Files that the system only keeps at hand (inactive_file) count as free: they give way.
-    """
+    """Bytes that a container's limit leaves; infinite where there is no container or no limit."""
     try:
         limit, used, stat = (
             (folder / f"memory.{name}").read_text() for name in ("max", "current", "stat")
         )
-        kept = re.search(r"^inactive_file (\d+)$", stat, re.MULTILINE)
+        kept = re.search(r"^inactive_file (\d+)$", stat, re.MULTILINE)  # files that give way
         return int(limit) - int(used) + (int(kept[1]) if kept else 0)
     except (OSError, ValueError):  # no such file; or the limit is called "max": there is none
         return float("inf")
@@ -212,7 +210,7 @@ def models():
 
 def model_fault(name):
     """What is wrong with a model of the book: "", missing, damaged or OTHER."""
-    folder = models_folder()
+    folder = home(name)
     known = {folder / file: sum for file, sum in sums().items() if file.startswith(name + "/")}
     config, weights = (folder / name / file for file in ("config.json", "model.safetensors"))
     if not (config.is_file() and weights.is_file()):
@@ -231,7 +229,7 @@ def model_fault(name):
 
 def sums():
     """File of the book's models, such as "digits/config.json" -> its SHA-256; {} without a list."""
-    path = models_folder() / SUMS
+    path = CHECKPOINTS / SUMS
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     return {name: sum for sum, name in map(str.split, lines)}
 
@@ -241,14 +239,15 @@ def digest(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def models_folder():
-    """Where the book's models are: in $MINILDM_DATA if that is set, or in the clone."""
-    return Path(os.environ.get("MINILDM_DATA") or BOOK / "data" / "checkpoints")
+def home(name):
+    """Where ``name`` is found, as by minildm: in $MINILDM_DATA, if it is there, or in the clone."""
+    given = Path(os.environ.get("MINILDM_DATA") or CHECKPOINTS)
+    return given if (given / name).exists() else CHECKPOINTS
 
 
 def figures():
     """data/results.json, from which chapters take their numbers."""
-    path = models_folder().parent / "results.json"
+    path = home("../results.json").parent / "results.json"
     try:
         readable = isinstance(json.loads(path.read_text(encoding="utf-8")), dict)
     except (OSError, ValueError):

@@ -139,7 +139,8 @@ def copied(tmp_path, monkeypatch):
     here = BOOK / "data" / "checkpoints"
     shutil.copytree(here / "digit_classifier", tmp_path / "checkpoints" / "digit_classifier")
     shutil.copy(here / "SHA256SUMS", tmp_path / "checkpoints")
-    monkeypatch.setenv("MINILDM_DATA", str(tmp_path / "checkpoints"))
+    monkeypatch.setattr(check_machine, "CHECKPOINTS", tmp_path / "checkpoints")
+    monkeypatch.delenv("MINILDM_DATA", raising=False)
     return tmp_path / "checkpoints" / "digit_classifier"
 
 
@@ -166,6 +167,16 @@ def test_a_damaged_model_and_a_missing_one(copied):
     (copied / "model.safetensors").write_bytes(weights)
     state, told = check_machine.models()
     assert state == PROBLEM and "digit_classifier is damaged, digits is missing" in told
+
+
+def test_a_named_folder_of_models_comes_first_and_what_is_not_there_from_the_clone(
+    copied, tmp_path, monkeypatch
+):
+    mine = tmp_path / "mine"
+    monkeypatch.setenv("MINILDM_DATA", str(mine))
+    assert model_fault("digit_classifier") == ""
+    (mine / "digit_classifier").mkdir(parents=True)
+    assert model_fault("digit_classifier") == "missing"
 
 
 def test_a_model_that_was_trained_over_the_books_own_is_noticed(copied, monkeypatch):
