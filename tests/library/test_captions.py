@@ -42,6 +42,14 @@ def test_the_two_wordings_by_hand():
     assert asked_texts(rows[:2]) == [TEXT, TURNED_TEXT]
 
 
+def test_words_are_left_out_of_the_object_that_is_meant_in_both_wordings():
+    rows, turned = to_rows([SCENE, SCENE]), torch.tensor([False, True])
+    for k, word in enumerate(("small ", "striped ", "large ", "solid ", " on grey")):
+        keep = (torch.arange(len(OPTIONAL)) != k).expand(2, -1)
+        said = [text.replace(word, "") for text in (TEXT, TURNED_TEXT)]
+        assert captions(rows, turned, keep) == said
+
+
 @pytest.mark.parametrize("text", [TEXT, TURNED_TEXT, f"  {TEXT.upper()}.\n"])
 def test_both_wordings_are_read_as_the_same_scene(text):
     assert read(text) == SCENE
