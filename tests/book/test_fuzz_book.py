@@ -7,6 +7,9 @@ from functools import partial
 
 import pytest
 import torch
+from fuzz_models import LABELS, MASK, NONE, PLACES, ROWS, X, fields_of
+from fuzz_models import Z as LATENTS
+from fuzz_models import call as ask
 from fuzz_values import OUTCOMES, call, report, tried
 
 from book import digit_judge
@@ -15,9 +18,16 @@ from book.ch01_background import likelihood
 from book.ch04_2_derivations import elbo
 from book.ch04_3_gaussian import gaussian_case as gauss
 from book.ch05_4_sampling.line_data import THREE, Clusters, even_normal, exact_end
+from book.ch05_5_text_to_image import copies
+from book.ch05_5_text_to_image.contrastive import ContrastiveTraining
+from book.ch06_applications import editing
+from book.ch08_outlook.dit import DiT, DiTConfig
+from book.shape_reader import ReaderTraining, ShapeReader
 from minildm.denoise import gaussian_denoiser
+from minildm.engine.fit import build
 from minildm.samplers import ddim
 from minildm.schedule import DiscreteSchedule, cosine_betas
+from minildm.shapes.scenes import render
 
 torch.manual_seed(0)
 D = DiscreteSchedule(cosine_betas(20))
@@ -29,6 +39,8 @@ MEANS, COVS = torch.stack([MEAN, -MEAN]), torch.stack([COV, 2 * COV])
 ORACLE = gaussian_denoiser(D, MEAN, COV)
 DATA, OTHER = gauss.Normal(MEAN, COV), gauss.Normal(-MEAN, 2 * COV)
 CHAIN = elbo.true_chain(D, DATA)
+DIT = build(lambda: DiT(DiTConfig(channels=2, width=16, depth=1, heads=2, classes=3)), 0).eval()
+CLASSIFIER, READER = digit_judge.DigitClassifier(8).eval(), ShapeReader(8).eval()
 PROBABILITIES = torch.tensor([[0.95, 0.05], [0.5, 0.5], [0.01, 0.99]])
 
 GAUSSIAN = [
@@ -87,7 +99,24 @@ JUDGED = [
     call(lambda std, weight, x_hat, x: perceptual_loss(lambda y: 2 * y, std, weight)(
              x_hat, x), name="perceptual_loss", std=torch.ones(2), weight=0.1, x_hat=Z, x=EPSILON),
 ]  # fmt: skip
-MODULES = {"gaussian_case, elbo, likelihood, line_data": GAUSSIAN, "digits": JUDGED}
+MODELS = [
+    ask(DIT.forward, name="DiT", z_t=LATENTS, t=torch.tensor([3, 17]), condition=LABELS, loud=True,
+        may={"condition": NONE, "t": {"short"}}),
+    ask(copies.nearest, x=X, data=torch.cat([-X, X[:1]]), batch=2),
+    ask(CLASSIFIER.probabilities, x=-torch.ones(2, 1, 28, 28), batch=2),
+    ask(READER.features, x=render(ROWS, PLACES), batch=2),
+    ask(editing.seam_error, x=X),
+    ask(editing.straight, z_a=LATENTS, z_b=-LATENTS + 1, u=0.5),
+    ask(editing.arc, z_a=LATENTS, z_b=-LATENTS + 1, u=0.5),
+    ask(editing.object_mask, rows=ROWS, places=PLACES, which=torch.zeros(len(ROWS)).long(),
+        margin=1),
+    ask(editing.whole_cells, mask=MASK, factor=8),
+    *map(fields_of, (DiTConfig, digit_judge.ClassifierConfig, ReaderTraining, ContrastiveTraining)),
+]  # fmt: skip
+MODULES = {
+    "gaussian_case, elbo, likelihood, line_data": GAUSSIAN, "digits": JUDGED,
+    "models, judges, editing": MODELS,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("module", MODULES)

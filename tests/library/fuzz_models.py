@@ -7,12 +7,6 @@ import numpy as np
 import torch
 from fuzz_values import Call
 
-from book.ch05_5_text_to_image import copies
-from book.ch05_5_text_to_image.contrastive import ContrastiveTraining
-from book.ch06_applications import editing
-from book.ch08_outlook.dit import DiT, DiTConfig
-from book.digit_judge import ClassifierConfig, DigitClassifier
-from book.shape_reader import ReaderTraining, ShapeReader
 from minildm import noise
 from minildm.autoencoder import Autoencoder, AutoencoderConfig, FoldingConfig
 from minildm.engine.fit import build
@@ -38,7 +32,6 @@ WORDS = TextUNetConfig(
 )
 AE = build(lambda: Autoencoder(AutoencoderConfig(latent_channels=2, width=8)), 0).eval()
 NET, TEXT = (build(lambda c=c, k=k: k(c), 0).eval() for c, k in ((SMALL, UNet), (WORDS, TextUNet)))
-DIT = build(lambda: DiT(DiTConfig(channels=2, width=16, depth=1, heads=2, classes=3)), 0).eval()
 MODEL, WRITER = (LatentDiffusion(AE, net, D, (4, 4), V) for net in (NET, TEXT))
 X = noise.keyed_normal((0,), range(2), (1, 16, 16)).clamp(-1, 1)
 Z, T, LABELS = MODEL.noise(2, 0), torch.tensor([3, 17]), torch.tensor([0, 2])
@@ -48,7 +41,6 @@ PROMPTS = ["a red star above a blue circle", "a red star left of a blue circle"]
 ROWS = shapes.every_row()[::60_000]
 PLACES = shapes.draw_places(ROWS, torch.full((len(ROWS), 4), 0.5))
 SEEN = judge.judge(shapes.render(ROWS, PLACES))
-CLASSIFIER, READER = DigitClassifier(8).eval(), ShapeReader(8).eval()
 NONE = {"None"}  # what means "not given"
 
 
@@ -89,13 +81,11 @@ LATENT = [
          may={"seed": NONE, "negative": NONE}),
     call(lambda tokens: WRITER.generate(tokens, steps=2, seed=0), name="generate of tokens",
          tokens=tokenize(PROMPTS, WORDS.text), may={"tokens": {"short", "long", "None"}}),
-    call(partial(tokenize, config=WORDS.text), name="tokenize", texts=PROMPTS),
+    call(partial(tokenize, language=WORDS.text), name="tokenize", texts=PROMPTS),
 ]  # fmt: skip
 ONE_TIME = {"t": {"short"}}
 NETWORKS = [
     call(NET.forward, name="UNet", z_t=Z, t=T, condition=LABELS, loud=True,
-         may={"condition": NONE} | ONE_TIME),
-    call(DIT.forward, name="DiT", z_t=Z, t=T, condition=LABELS, loud=True,
          may={"condition": NONE} | ONE_TIME),
     call(TEXT.forward, name="TextUNet", z_t=Z, t=T, loud=True,
          condition=tokenize(PROMPTS, WORDS.text), may={"condition": NONE} | ONE_TIME),
@@ -109,40 +99,32 @@ JUDGES = [
          may={"x": {"NaN", "infinite", "-infinite"}}),  # refused pictures, and it says so
     call(judge.caption_accuracy, verdict=SEEN, rows=ROWS),
     call(judge.lower_bound, hits=3, tries=5),
-    call(copies.nearest, x=X, data=torch.cat([-X, X[:1]]), batch=2),
-    call(CLASSIFIER.probabilities, x=-torch.ones(2, 1, 28, 28), batch=2),
-    call(READER.features, x=shapes.render(ROWS, PLACES), batch=2),
-    call(editing.seam_error, x=X),
-    call(editing.straight, z_a=Z, z_b=-Z + 1, u=0.5),
-    call(editing.arc, z_a=Z, z_b=-Z + 1, u=0.5),
-    call(editing.object_mask, rows=ROWS, places=PLACES, which=torch.zeros(len(ROWS)).long(),
-         margin=1),
-    call(editing.whole_cells, mask=MASK, factor=8),
     call(partial(images.to_tensor, np.zeros((4, 6), np.uint8)), name="to_tensor", size=(2, 3),
          mode="L", fit="crop", may={"size": NONE}),
     call(lambda x: [np.asarray(one).sum() for one in images.to_pil(x)], name="to_pil", x=X),
 ]  # fmt: skip
 NOISE = [
     call(lambda part: noise.mix(part, 1), name="mix", part=5),
-    call(noise.keyed_normal, may={"key": {"short"}, "shape": {"short"}}, key=(0, 1),
-         indices=LABELS, shape=(2, 3)),
+    call(
+        noise.keyed_normal,
+        may={"key": {"short"}, "shape": {"short"}},
+        key=(0, 1),
+        indices=LABELS,
+        shape=(2, 3),
+    ),
     call(noise.keyed_uniform, may={"key": {"short"}}, key=(0, 1), indices=LABELS),
 ]
 CONFIGS = [
     fields_of(FitConfig),
     fields_of(UNetConfig, classes=3, attention=(1,)),
     fields_of(AutoencoderConfig),
-    fields_of(DiTConfig),
     fields_of(FoldingConfig),
     fields_of(TextEncoderConfig, words=WORDS.text.words),
     fields_of(TextUNetConfig, text=WORDS.text),
     fields_of(AutoencoderTraining),
     fields_of(DenoiserTraining, may={"min_snr": NONE}, min_snr=5.0),
-    fields_of(ClassifierConfig),
-    fields_of(ReaderTraining),
-    fields_of(ContrastiveTraining),
 ]
 MODULES = {
-    "latent": LATENT, "networks": NETWORKS, "judge, accuracy, editing, images": JUDGES,
+    "latent": LATENT, "networks": NETWORKS, "judge, images": JUDGES,
     "noise": NOISE, "configurations": CONFIGS,
 }  # fmt: skip

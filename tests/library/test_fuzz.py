@@ -29,8 +29,8 @@ from minildm.shapes import scenes as shapes
 
 torch.manual_seed(0)
 D, FLOWING = sch.DiscreteSchedule(sch.cosine_betas(20)), sch.FlowSchedule()
-Z, EPSILON = torch.randn(2, 4, 2), torch.randn(2, 4, 2)[0]
-Z, T = Z[0], torch.tensor([3, 7, 11, 19])  # (4, 2), (4,)
+Z, EPSILON = torch.randn(2, 4, 2)  # (4, 2) each
+T = torch.tensor([3, 7, 11, 19])
 MEAN, COV = torch.tensor([1.0, 2.0]).double(), torch.tensor([[1.3, 0.6], [0.6, 0.7]]).double()
 WEIGHTS = torch.tensor([0.25, 0.75]).double()
 MEANS, COVS = torch.stack([MEAN, -MEAN]), torch.stack([COV, 2 * COV])
@@ -152,8 +152,12 @@ DATA_SETS = [
     call(data.gaussian, n=3, mean=MEAN, cov=COV, seed=0),
     call(data.ring, modes=3, radius=4.0, std=0.3),
     call(data.mixture, n=3, weights=WEIGHTS, means=MEANS, covs=COVS, seed=0),
-    call(partial(data._split, torch.zeros(20, 1), LABELS.repeat(5)), name="digits", held_out=4,
-         seed=0),
+    call(
+        partial(data._split, torch.zeros(20, 1), LABELS.repeat(5)),
+        name="digits",
+        held_out=4,
+        seed=0,
+    ),
     call(data.to_unit_range, x=U * 255, largest=255.0),
 ]
 SHAPES = [
