@@ -174,7 +174,7 @@ class LatentDiffusion(nn.Module):
         x has the size that the model draws. Raises ValueError as ``encode`` and ``generate`` do.
         Meng et al. 2022, SDEdit (arXiv 2108.01073), algorithm 1.
         """
-        strength = inputs.real("strength", strength)
+        strength, steps = inputs.real("strength", strength), inputs.whole("steps", steps)
         times = self.schedule.times(steps)
         if not 0 < strength <= 1:
             raise ValueError(f"strength must be in (0, 1]; got {strength}: try 0.6")
