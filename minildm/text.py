@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from minildm.checks import inputs
 from minildm.condition import Condition
 from minildm.layers import MOST_BLOCKS, WIDEST, check_latents, masked_mean
-from minildm.unet import UNet, UNetConfig
+from minildm.unet import TrainedWith, UNet, UNetConfig
 from minildm.words import GRAMMARS, NULL, PAD, Language, listed, tokenize
 
 
@@ -151,6 +151,7 @@ class TextUNet(nn.Module):
                text that is used at every step of a sampler is encoded once; None: no text
     """
 
+    trained_with: TrainedWith  # noted by its training
     def __init__(self, config: TextUNetConfig) -> None:
         super().__init__()
         self.config = cfg = config

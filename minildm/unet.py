@@ -5,7 +5,6 @@ residual blocks and time, Dhariwal and Nichol 2021 (arXiv 2105.05233, section 3)
 shift, Rombach et al. 2022 (arXiv 2112.10752, section 3.3) for cross-attention.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from minildm.checks import inputs
 from minildm.condition import Condition
+from minildm.interfaces import Schedule
 from minildm.layers import (
     GROUPS,
     MOST_BLOCKS,
@@ -115,7 +115,7 @@ class TrainedWith(NamedTuple):
     """
 
     parameterization: str
-    schedule: Callable
+    schedule: Schedule
     latent_size: tuple[int, ...]
 
 
@@ -156,6 +156,7 @@ class UNet(nn.Module):
     matching stage, which lets fine detail pass around the coarse levels.
     """
 
+    trained_with: TrainedWith  # noted by its training
     def __init__(self, config: UNetConfig | None = None) -> None:
         super().__init__()
         self.config = cfg = config or UNetConfig()

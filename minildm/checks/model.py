@@ -8,7 +8,7 @@ Conditions are labels, texts, vectors or maps, one entry per picture or one for 
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from minildm import checks, predict
+from minildm.autoencoder import Autoencoder
 from minildm.checks import inputs
+from minildm.interfaces import Schedule
 from minildm.predict import Parameterization, V
 from minildm.text import TextUNet
 
@@ -27,18 +29,18 @@ HERE = torch.empty(0)  # conditions hold numbers: none is on the meta device
 # --- its parts ------------------------------------------------------------------------------------
 
 
-def agreed_schedule(network: nn.Module, given: Callable | None) -> Callable:
+def agreed_schedule(network: nn.Module, given: Schedule | None) -> Schedule:
     """The schedule that was given, else the one that the network was trained with.
 
     Raises ValueError if there is neither, if they differ, and for betas in the place of a schedule.
     """
     learned = getattr(network, "trained_with", None)
-    if given is None and learned is None:
-        raise ValueError(
-            "schedule is missing, and this network does not know with which it was trained: give "
-            "the one of its training"
-        )
     if given is None:
+        if learned is None:
+            raise ValueError(
+                "schedule is missing, and this network does not know with which it was trained: "
+                "give the one of its training"
+            )
         return learned.schedule
     if not callable(given) or not hasattr(given, "times"):
         raise ValueError(
@@ -52,7 +54,7 @@ def agreed_schedule(network: nn.Module, given: Callable | None) -> Callable:
     return given
 
 
-def same_schedule(a: Callable, b: Callable) -> bool:
+def same_schedule(a: Schedule, b: Schedule) -> bool:
     """Whether two schedules are of one kind and, at all times, as noisy but for rounding."""
     if type(a).__name__ != type(b).__name__ or a.T != b.T:
         return False
@@ -61,13 +63,13 @@ def same_schedule(a: Callable, b: Callable) -> bool:
     return all(torch.allclose(x, y, rtol=1e-4, atol=1e-6) for x, y in pairs)
 
 
-def _described(schedule: Callable) -> str:
+def _described(schedule: Schedule) -> str:
     signal, _ = schedule(schedule.times(2)[1])
     return f"{type(schedule).__name__} with T = {schedule.T}, signal {float(signal):.3g} half way"
 
 
 def agreed_parameterization(
-    network: nn.Module, given: Parameterization | None, schedule: Callable
+    network: nn.Module, given: Parameterization | None, schedule: Schedule
 ) -> Parameterization:
     """The same for what the network predicts; V where nobody says anything.
 
@@ -92,7 +94,7 @@ def agreed_parameterization(
 
 
 def agreed_size(
-    network: nn.Module, autoencoder: nn.Module, latent_size: Sequence[int] | None,
+    network: nn.Module, autoencoder: Autoencoder, latent_size: Sequence[int] | None,
     image_size: Sequence[int] | None,
 ) -> tuple[int, int]:  # fmt: skip
     """(h, w) of the latents: as given, or of pictures of ``image_size``, or as in the training.

@@ -14,12 +14,14 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
+
+N = TypeVar("N", bound=nn.Module)
 
 WEIGHTS, CONFIG, FIGURES = "model.safetensors", "config.json", "metrics.json"
 PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # torch.save, pickle
@@ -157,8 +159,8 @@ def load_weights(net: nn.Module, tensors: Mapping[str, Tensor], source: str | Pa
 
 
 def build_for(
-    make: Callable[[], nn.Module], tensors: Mapping[str, Tensor], source: str | Path
-) -> nn.Module:
+    make: Callable[[], N], tensors: Mapping[str, Tensor], source: str | Path
+) -> N:
     """``make()``, after it was made without memory to see whether ``tensors`` fit into it.
 
     Raises CheckpointError if names or shapes differ, or if it cannot be made: a wrong size in a

@@ -14,10 +14,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from minildm import schedule as schedules
 from minildm.autoencoder import Autoencoder, AutoencoderConfig, Folding, FoldingConfig
@@ -29,9 +29,13 @@ from minildm.files.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
+from minildm.interfaces import Schedule
 from minildm.shapes import captions
-from minildm.text import TextUNetConfig, build_network
-from minildm.unet import TrainedWith, UNetConfig
+from minildm.text import TextUNet, TextUNetConfig, build_network
+from minildm.unet import TrainedWith, UNet, UNetConfig
+
+if TYPE_CHECKING:
+    from minildm.latent import LatentDiffusion
 
 EXACT = ("autoencoder.scale", "betas")  # never rounded: every latent depends on them
 AUTOENCODERS = {
@@ -43,7 +47,7 @@ PARAMETERIZATIONS = ("EPS", "Z0", "V", "FLOW")
 ROUNDED_TO = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
-def write_model(folder: str | Path, model: nn.Module, dtype: torch.dtype | None) -> None:
+def write_model(folder: str | Path, model: "LatentDiffusion", dtype: torch.dtype | None) -> None:
     """Write a ``LatentDiffusion``; ``dtype``: what its weights are rounded to, None: not at all.
 
     Raises ValueError for what could not be read again: another dtype, weights that overflow in it,
@@ -51,22 +55,21 @@ def write_model(folder: str | Path, model: nn.Module, dtype: torch.dtype | None)
     """
     _check_writable(model, dtype)
     tensors = dict(model.state_dict())
-    schedule = type(model.schedule).__name__
-    if schedule == "DiscreteSchedule":
+    if isinstance(model.schedule, schedules.DiscreteSchedule):
         tensors["betas"] = model.schedule.beta[1:]
     config = {
         "model": "LatentDiffusion",
         "autoencoder": asdict(model.autoencoder.config),
         "autoencoder_kind": type(model.autoencoder).__name__,
         "network": asdict(model.network.config),
-        "schedule": schedule,
+        "schedule": type(model.schedule).__name__,
         "latent_size": model.latent_shape[1:],
         "parameterization": model.parameterization.name,
     }
     save_checkpoint(folder, {name: _rounded(name, t, dtype) for name, t in tensors.items()}, config)
 
 
-def _check_writable(model: nn.Module, dtype: torch.dtype | None) -> None:
+def _check_writable(model: "LatentDiffusion", dtype: torch.dtype | None) -> None:
     if dtype is not None and dtype not in ROUNDED_TO:
         raise ValueError(
             f"dtype must be None, torch.float16, bfloat16, float32 or float64; got {dtype}"
@@ -82,11 +85,13 @@ def _check_writable(model: nn.Module, dtype: torch.dtype | None) -> None:
                 f"{name} is a {type(part).__name__}; a file of a model holds {' or '.join(known)}"
             )
     if model.parameterization.name not in PARAMETERIZATIONS:
-        known = ", ".join(PARAMETERIZATIONS)
-        raise ValueError(f"parameterization must be {known}; got {model.parameterization.name}")
+        names = ", ".join(PARAMETERIZATIONS)
+        raise ValueError(f"parameterization must be {names}; got {model.parameterization.name}")
 
 
-def read_model(folder: str | Path) -> tuple[nn.Module, nn.Module, dict[str, Tensor], Path]:
+def read_model(
+    folder: str | Path,
+) -> tuple[Autoencoder, UNet | TextUNet, dict[str, Tensor], Path]:
     """(autoencoder, network with a note of its training, weights for both, where they were).
 
     ``folder``: see ``find_model``. Raises FileNotFoundError, naming the models there are, and
@@ -143,7 +148,7 @@ def _autoencoder(config: Mapping, tensors: Mapping[str, Tensor], place: Path) ->
     return autoencoder
 
 
-def _schedule(name: str, betas: Tensor | None):
+def _schedule(name: str, betas: Tensor | None) -> Schedule:
     if (betas is None) == (name == "DiscreteSchedule"):
         raise ValueError(f"{name} with{'out' if betas is None else ''} betas beside its weights")
     return getattr(schedules, name)() if betas is None else schedules.DiscreteSchedule(betas)
@@ -189,14 +194,14 @@ def find_model(name: str | Path) -> Path:
         return place
     if str(name) and places.is_folder(Path(name)):
         return Path(name)
-    place = places.by_name(name) if places.is_bare(name) else None
-    if place is None:
+    found = places.by_name(str(name)) if places.is_bare(name) else None
+    if found is None:
         raise FileNotFoundError(
             f"there is no folder {str(name)[:200]!r} in {Path.cwd()}, and no model of that name: "
             f"{places.where_looked()}. Give a folder written by save(), or one of "
             f"{', '.join(shipped_models()) or 'none so far'}"
         )
-    return place
+    return found
 
 
 def check_target(folder: str | Path, overwrite: bool) -> None:
