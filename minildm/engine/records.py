@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from minildm.checks import inputs
 from minildm.engine.devices import is_main_process, postponed, processes, surroundings
 from minildm.files.checkpoint import CheckpointError, replace_files, write_figures
 
@@ -138,19 +139,15 @@ def _from_line(line: str) -> Progress:
     values = json.loads(line)
     if not isinstance(values, dict) or set(values) != set(Progress._fields):
         raise ValueError(f"its fields must be {', '.join(Progress._fields)}")
-    if type(values["step"]) is not int or values["step"] < 1:
-        raise ValueError(f"step must be a whole number >= 1; got {values['step']!r}")
-    if not isinstance(values["by_level"], list):
-        raise ValueError(f"by_level must be a list; got {values['by_level']!r}")
-    levels = tuple(_number("by_level", value) for value in values.pop("by_level"))
-    numbers: dict[str, Any] = {name: _number(name, value) for name, value in values.items()}
-    return Progress(**numbers, by_level=levels)
+    step, levels = inputs.whole("step", values.pop("step"), 1), values.pop("by_level")
+    if not isinstance(levels, list):
+        raise ValueError(f"by_level must be a list; got {levels!r}")
+    numbers = {name: _number(name, value) for name, value in values.items()}
+    return Progress(step, by_level=tuple(_number("by_level", v) for v in levels), **numbers)
 
 
 def _number(name: str, value: Any) -> float:
-    if value is not None and type(value) not in (int, float):
-        raise ValueError(f"{name} must be a number; got {value!r}")
-    return math.nan if value is None else value
+    return math.nan if value is None else inputs.real(name, value)
 
 
 def write_record(

@@ -75,9 +75,6 @@ class FitConfig:
         return self.lr * warm * (1 + math.cos(math.pi * step / self.steps)) / 2
 
 
-WORDS = {"true": True, "false": False}
-
-
 def override(config: Any, changes: Sequence[str]) -> Any:
     """A copy of the dataclass ``config`` with ``changes``, each "key=value", key "part.part.name".
 
@@ -146,7 +143,7 @@ def _parse(text: str, kind: Any, key: str) -> Any:
         parts = [part.strip() for part in text.strip("()[] ").split(",")]
         return tuple(_parse(part, typing.get_args(kind)[0], key) for part in parts if part)
     try:
-        return WORDS[text.lower()] if kind is bool else kind(text)
+        return {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
     except (ValueError, KeyError) as error:
         wanted = {int: "a whole number", float: "a number", bool: "true or false"}.get(kind, kind)
         raise ValueError(f"{key} must be {wanted}; got {text!r}") from error
