@@ -105,12 +105,9 @@ class Trained(NamedTuple):
 
 
 def train_autoencoder(
-    config: AutoencoderTraining,
-    x: Any,
-    progress: bool = False,
-    reconstruction: Callable[[Tensor, Tensor], Tensor] = losses.reconstruction_loss,
-    **keep,
-) -> Trained:
+    config: AutoencoderTraining, x: Any, progress: bool = False,
+    reconstruction: Callable[[Tensor, Tensor], Tensor] = losses.reconstruction_loss, **keep: Any,
+) -> Trained:  # fmt: skip
     """Minimise reconstruction + kl KL on images x (n, C, H, W) in [-1, 1]; measures the scale.
 
     ``reconstruction(x_hat, x) -> (B,)``: the squared error, or another loss per image.
@@ -138,14 +135,9 @@ def unchanged(net: nn.Module) -> nn.Module:
 
 
 def train_denoiser(
-    config: DenoiserTraining,
-    schedule: Schedule,
-    z0: Any,
-    condition: Any = None,
-    progress: bool = False,
-    prepare: Callable[[nn.Module], nn.Module] = unchanged,
-    **keep,
-) -> Trained:
+    config: DenoiserTraining, schedule: Schedule, z0: Any, condition: Any = None,
+    progress: bool = False, prepare: Callable[[nn.Module], nn.Module] = unchanged, **keep: Any,
+) -> Trained:  # fmt: skip
     """Minimise the diffusion loss on scaled latents z0 (n, c, h, w), encoded once by the caller.
 
     ``condition``: one entry per sample, of the kind that ``config.model`` names; a share ``drop``
@@ -234,16 +226,11 @@ def encode_all(
 
 
 def train_both(
-    first: AutoencoderTraining,
-    second: DenoiserTraining,
-    schedule: Schedule,
-    x: Any,
-    condition: Any = None,
-    progress: bool = False,
-    folder: str | Path | None = None,
+    first: AutoencoderTraining, second: DenoiserTraining, schedule: Schedule, x: Any,
+    condition: Any = None, progress: bool = False, folder: str | Path | None = None,
     resume: bool | str = False,
     every_save: Callable[[Autoencoder, nn.Module, int], None] | None = None,
-) -> tuple[Trained, Trained]:
+) -> tuple[Trained, Trained]:  # fmt: skip
     """The autoencoder, then the denoiser on its latents; each in its own part of ``folder``.
 
     ``every_save(autoencoder, net, step)`` is called while the denoiser learns. What the denoiser

@@ -42,16 +42,10 @@ class Diverged(ValueError):
 
 
 def fit(
-    net: nn.Module,
-    loss: Loss,
-    n: int,
-    config: FitConfig,
-    ema: EMA | None = None,
-    folder: str | Path | None = None,
-    resume: bool | str = False,
-    settings: Mapping | None = None,
-    every_save: Callable[[nn.Module, int], None] | None = None,
-) -> Iterator[Progress]:
+    net: nn.Module, loss: Loss, n: int, config: FitConfig, ema: EMA | None = None,
+    folder: str | Path | None = None, resume: bool | str = False,
+    settings: Mapping | None = None, every_save: Callable[[nn.Module, int], None] | None = None,
+) -> Iterator[Progress]:  # fmt: skip
     """Train ``net`` on n samples; yields Progress every ``log_every`` steps and after the last.
 
     ``loss(net, batch) -> (losses, level)``: losses (B,), level (B,) in (0, 1] or None.

@@ -28,7 +28,7 @@ class FitConfig:
     batch         samples per step, over all processes
     lr            peak learning rate, reached after ``warmup`` steps
     schedule      what follows: "cosine" (down to 0) or "constant"
-    optimizer     "adamw" (arXiv 1711.05101) or "muon" (muon.py)
+    optimizer     "adamw" (arXiv 1711.05101) or "muon" (optim.py)
     weight_decay  of the optimiser, decoupled
     clip          largest norm of the gradient
     ema           decay of the running average of the weights
