@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from minildm import train
+from minildm import losses
 from minildm.autoencoder import AutoencoderConfig
 from minildm.engine.records import read_history
 from minildm.engine.resume import checkpoints
@@ -59,7 +59,7 @@ class Stop(Exception):
 @pytest.mark.parametrize("step", [1, 3])
 def test_an_interrupted_training_ends_with_the_same_model(trained, tmp_path, monkeypatch, step):
     """Broken off in the second stage: before its first checkpoint, and after it."""
-    calls, original = iter(range(100)), train.diffusion_loss
+    calls, original = iter(range(100)), losses.diffusion_loss
 
     def breaks_off(*arguments, **options):
         if next(calls) == step:
@@ -67,7 +67,7 @@ def test_an_interrupted_training_ends_with_the_same_model(trained, tmp_path, mon
         return original(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "diffusion_loss", breaks_off)
+        patch.setattr(losses, "diffusion_loss", breaks_off)
         with pytest.raises(Stop):
             train_shapes(TINY, tmp_path, progress=False)
     train_shapes(TINY, tmp_path, progress=False, resume=True)
