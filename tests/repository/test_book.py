@@ -321,14 +321,6 @@ def test_orphans_are_named(tmp_path):
     ]
 
 
-@pytest.mark.parametrize(
-    ("stem", "number"),
-    [("03_algorithm", "03"), ("04_3_gaussian_case", "04_3"), ("05_6_gpu", "05_6")],
-)
-def test_chapter_numbers(stem, number):
-    assert chapter_number(stem) == number
-
-
 # --- citations ---------------------------------------------------------------------------------
 
 BIB = """\
