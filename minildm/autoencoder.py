@@ -50,16 +50,12 @@ class AutoencoderConfig:
             raise ValueError(
                 f"patch must be 2, 4 or 8 and divide factor = {self.factor}; got {self.patch}"
             )
-        if self.width % 8 or self.max_width % 8:
-            raise ValueError(
-                f"width and max_width must be multiples of 8 (group norm); got {self.width} and "
-                f"{self.max_width}"
-            )
-        if self.max_width < self.width:
-            raise ValueError(
-                f"max_width must be at least width = {self.width}, or it has no effect; got "
-                f"{self.max_width}"
-            )
+        width, widest = self.width, self.max_width
+        if width % 8 or widest % 8:
+            got = f"{width} and {widest}"
+            raise ValueError(f"width and max_width must be multiples of 8 (group norm); got {got}")
+        if widest < width:
+            raise ValueError(f"max_width must be at least width = {width}; got {widest}")
 
     @property
     def widths(self) -> list[int]:
@@ -83,8 +79,7 @@ class Block(nn.Module):
 
 
 def _encoder(cfg: AutoencoderConfig) -> nn.Sequential:
-    widths = cfg.widths
-    folded = cfg.image_channels * cfg.patch**2
+    widths, folded = cfg.widths, cfg.image_channels * cfg.patch**2
     layers = [nn.PixelUnshuffle(cfg.patch), nn.Conv2d(folded, widths[0], 3, padding=1)]
     for i, width in enumerate(widths):
         if i > 0:
@@ -95,17 +90,15 @@ def _encoder(cfg: AutoencoderConfig) -> nn.Sequential:
 
 
 def _decoder(cfg: AutoencoderConfig) -> nn.Sequential:
-    widths = cfg.widths
-    folded = cfg.image_channels * cfg.patch**2
+    widths, folded = cfg.widths, cfg.image_channels * cfg.patch**2
     layers: list[nn.Module] = [nn.Conv2d(cfg.latent_channels, widths[-1], 3, padding=1)]
     for i, width in reversed(list(enumerate(widths))):
         layers += [Block(width) for _ in range(cfg.blocks)]
         if i > 0:
             layers += [nn.Conv2d(width, 4 * widths[i - 1], 1), nn.PixelShuffle(2)]
     end = nn.Conv2d(widths[0], folded, 3, padding=1)
-    return nn.Sequential(
-        *layers, nn.GroupNorm(8, widths[0]), nn.SiLU(), end, nn.PixelShuffle(cfg.patch)
-    )
+    unfold = nn.PixelShuffle(cfg.patch)
+    return nn.Sequential(*layers, nn.GroupNorm(8, widths[0]), nn.SiLU(), end, unfold)
 
 
 class Autoencoder(nn.Module):
@@ -142,29 +135,30 @@ class Autoencoder(nn.Module):
 
         Raises ValueError unless x is real, (B, C, H, W), with H and W multiples of ``factor``.
         """
-        cfg, x = self.config, inputs.tensor("x", x, self.scale)
-        if x.dim() != 4 or x.shape[1] != cfg.image_channels or 0 in x.shape:
-            raise ValueError(f"x must be (B, {cfg.image_channels}, H, W); got {tuple(x.shape)}")
-        if x.shape[2] % cfg.factor or x.shape[3] % cfg.factor:
-            raise ValueError(
-                f"height and width must be multiples of factor = {cfg.factor}; got "
-                f"{tuple(x.shape)}: pad the images"
-            )
-        return _real("x", x).to(self.scale.dtype)
+        factor, x = self.config.factor, self._checked("x", x, self.config.image_channels, "H, W")
+        if x.shape[2] % factor or x.shape[3] % factor:
+            wanted = f"multiples of factor = {factor}: pad the images"
+            raise ValueError(f"height and width must be {wanted}; got {tuple(x.shape)}")
+        return x
+
+    def _checked(self, name: str, x: Tensor, channels: int, size: str) -> Tensor:
+        x = inputs.tensor(name, x, self.scale)
+        if x.dim() != 4 or x.shape[1] != channels or 0 in x.shape:
+            raise ValueError(f"{name} must be (B, {channels}, {size}); got {tuple(x.shape)}")
+        if not x.is_floating_point():
+            hint = f"use {name} / 127.5 - 1" if x.dtype == torch.uint8 else "use .float()"
+            raise ValueError(f"{name} must be real numbers; got {x.dtype}: {hint}")
+        return x.to(self.scale.dtype)
 
     def latent_shape(self, size: Sequence[int]) -> tuple[int, int, int]:
-        """(c, h, w) of the latents of images of size (H, W); ValueError as ``latent_size``."""
-        return self.config.latent_channels, *self.latent_size(size)
-
-    def latent_size(self, size: Sequence[int]) -> tuple[int, int]:
-        """(h, w) of the latents of images of size (H, W).
+        """(c, h, w) of the latents of images of size (H, W).
 
         Raises ValueError unless both are multiples of ``factor``.
         """
         pair, factor = inputs.whole_tuple("size", size, 1), self.config.factor
         if len(pair) != 2 or pair[0] % factor or pair[1] % factor:
             raise ValueError(f"size must be (H, W), multiples of factor = {factor}; got {pair}")
-        return pair[0] // factor, pair[1] // factor
+        return self.config.latent_channels, pair[0] // factor, pair[1] // factor
 
     def forward(self, x: Tensor, eps: Tensor) -> tuple[Tensor, Gaussian]:
         """What training needs in one call: (x_hat, q), x_hat decoded from q.sample(eps)."""
@@ -173,12 +167,7 @@ class Autoencoder(nn.Module):
 
     def decode(self, z: Tensor) -> Tensor:
         """z (B, c, h, w), unscaled -> x_hat (B, C, H, W); may leave [-1, 1] a little."""
-        z = inputs.tensor("z", z, self.scale)
-        if z.dim() != 4 or z.shape[1] != self.config.latent_channels or 0 in z.shape:
-            raise ValueError(
-                f"z must be (B, {self.config.latent_channels}, h, w); got {tuple(z.shape)}"
-            )
-        return self.decoder(_real("z", z).to(self.scale.dtype))
+        return self.decoder(self._checked("z", z, self.config.latent_channels, "h, w"))
 
     @torch.no_grad()
     def measure_scale(self, x: Tensor, batch: int = 500) -> float:
@@ -191,23 +180,9 @@ class Autoencoder(nn.Module):
         means = torch.cat([self.encode(part.to(device)).mean for part in x.split(batch)])
         std = float(means.double().std())
         if not 0 < std < math.inf:
-            raise ValueError(
-                f"the latents' standard deviation is {std}; train the autoencoder first"
-            )
+            raise ValueError(f"the latents have standard deviation {std}: train the autoencoder")
         self.scale.fill_(1 / std)
         return 1 / std
-
-
-def _real(name: str, x: Tensor) -> Tensor:
-    if not x.is_floating_point():
-        hint = f": use {name} / 127.5 - 1" if x.dtype == torch.uint8 else ": use .float()"
-        raise ValueError(f"{name} must be real numbers; got {x.dtype}{hint}")
-    return x
-
-
-# Folding: pixels in the place of latents. It only moves numbers, so Gaussian noise on the folded
-# pixels is Gaussian noise on the pixels: diffusion on them *is* diffusion in pixel space, with the
-# sampler, the network and the training of the latent model.
 
 
 @dataclass(frozen=True)
@@ -229,7 +204,11 @@ class FoldingConfig:
 
 
 class Folding(Autoencoder):
-    """x (B, C, H, W) <-> z (B, C factor², H / factor, W / factor): the same numbers elsewhere."""
+    """x (B, C, H, W) <-> z (B, C factor², H / factor, W / factor): pixels in the place of latents.
+
+    It only moves numbers, so Gaussian noise on folded pixels is Gaussian noise on pixels: diffusion
+    on them *is* diffusion in pixel space, with all else as in the latent model.
+    """
 
     def __init__(self, config: FoldingConfig | None = None) -> None:
         nn.Module.__init__(self)  # an Autoencoder's networks are not wanted

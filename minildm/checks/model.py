@@ -105,7 +105,7 @@ def agreed_size(
     given = None if latent_size is None else _pair("latent_size", latent_size, 4096)
     if image_size is not None:
         pictures = _pair("image_size", image_size, 16 * 4096)
-        size = autoencoder.latent_size(pictures)
+        size = autoencoder.latent_shape(pictures)[1:]
         if given not in (None, size):
             raise ValueError(
                 f"latent_size is {given}, but pictures of image_size = {pictures} have latents of "
