@@ -1,10 +1,6 @@
 """Pictures in and out: files, PIL images and arrays become tensors in [-1, 1], and go back.
 
-    to_tensor  pictures of any kind -> float32 (B, C, H, W) in [-1, 1]
-    to_pil     a tensor of pictures -> PIL images
-    save_png   a tensor of pictures -> one PNG file, several side by side
-
-So a picture of your own goes through a model in three lines:
+A picture of your own goes through a model in three lines:
 
     x = to_tensor("cat.jpg", size=(64, 64))
     x_hat = model.decode(model.encode(x))
@@ -29,6 +25,8 @@ from minildm.files.checkpoint import replace_files
 MODES = {"L": 1, "RGB": 3}
 FITS = ("crop", "pad", "stretch")
 FILES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")  # looked for in folders
+# What Pillow's modes are read as; the others as RGB. La and RGBa are multiplied by their alpha.
+PLAIN = {mode: mode for mode in ("1", "L", "LA", "RGB", "RGBA", "F")} | {"La": "LA", "RGBa": "RGBA"}
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue in grey: ITU-R BT.601, as in Pillow
 GAP = 2  # white pixels between the pictures of a grid
 
@@ -55,17 +53,14 @@ def to_tensor(
     if fit not in FITS:
         raise ValueError(f"fit must be one of {', '.join(FITS)}; got {fit!r}")
     size = None if size is None else _size(size)
-    named = [(name, _on_white(x)) for name, x in _several(pictures)]
-    made = [(name, _as_mode(x, MODES[mode])) for name, x in named]
-    if size is not None:
-        made = [(name, _fitted(x, size, fit)) for name, x in made]
+    made = [(name, _channels(x, MODES[mode])) for name, x in _several(pictures)]
+    made = [(name, x if size is None else _fitted(x, size, fit)) for name, x in made]
     first_name, first = made[0]
     for name, x in made:
         if x.shape != first.shape:
-            raise ValueError(
-                f"{name} is {_hw(x)} and {first_name} is {_hw(first)} (height x width): give size, "
-                "so that all become alike"
-            )
+            (h, w), (H, W) = x.shape[1:], first.shape[1:]
+            sizes = f"{name} is {h} x {w} and {first_name} is {H} x {W} (height x width)"
+            raise ValueError(f"{sizes}: give size, so that all become alike")
     return 2 * torch.stack([x for _, x in made]) - 1
 
 
@@ -91,12 +86,15 @@ def save_png(x: Tensor, path: str | Path, columns: int | None = None) -> Path:
     pixels between them. The file is written at once: a write that fails leaves the old one.
     Raises ValueError and FileNotFoundError as ``png_path`` does, before any work.
     """
-    path = png_path(path)
-    pictures = to_pil(x)
-    columns = math.ceil(math.sqrt(len(pictures))) if columns is None else columns
-    columns = inputs.whole("columns", columns, 1)
-    sheet = pictures[0] if len(pictures) == 1 else _sheet(pictures, min(columns, len(pictures)))
-    data = io.BytesIO()
+    path, pictures = png_path(path), to_pil(x)
+    square = math.ceil(math.sqrt(len(pictures)))
+    columns = square if columns is None else inputs.whole("columns", columns, 1)
+    columns = min(columns, len(pictures))
+    rows, (width, height) = -(-len(pictures) // columns), pictures[0].size
+    size = columns * (width + GAP) - GAP, rows * (height + GAP) - GAP
+    sheet, data = Image.new(pictures[0].mode, size, "white"), io.BytesIO()
+    for i, picture in enumerate(pictures):
+        sheet.paste(picture, (i % columns * (width + GAP), i // columns * (height + GAP)))
     sheet.save(data, format="PNG")
     replace_files(path.parent, {path.name: data.getvalue()})
     return path
@@ -127,19 +125,17 @@ def _several(pictures: Any) -> list[tuple[str, Tensor]]:
         x = inputs.images("pictures", pictures).detach().cpu()
         return [(f"picture {i}", (row + 1) / 2) for i, row in enumerate(x)]
     if isinstance(pictures, str | Path) and Path(pictures).is_dir():
-        found = sorted(p for p in Path(pictures).iterdir() if p.suffix.lower() in FILES)
-        if not found:
-            raise ValueError(f"there is no picture in the folder {pictures}: {', '.join(FILES)}")
-        return [(str(p), _one(p, str(p))) for p in found]
-    many = isinstance(pictures, np.ndarray) and pictures.ndim == 4
-    if not many and not isinstance(pictures, list | tuple):
-        pictures = [pictures]
+        folder = Path(pictures)
+        pictures = sorted(p for p in folder.iterdir() if p.suffix.lower() in FILES)
+        if not pictures:
+            raise ValueError(f"there is no picture in the folder {folder}: {', '.join(FILES)}")
+    many = isinstance(pictures, list | tuple) or getattr(pictures, "ndim", 0) == 4
+    pictures = pictures if many else [pictures]
     if len(pictures) == 0:
         raise ValueError("pictures is empty; give at least one")
-    names = [
-        str(p) if isinstance(p, str | Path) else f"picture {i}" for i, p in enumerate(pictures)
-    ]
-    return [(name, _one(p, name)) for name, p in zip(names, pictures, strict=True)]
+    files = [isinstance(p, str | Path) for p in pictures]
+    names = [str(pictures[i]) if file else f"picture {i}" for i, file in enumerate(files)]
+    return [(name, _one(picture, name)) for name, picture in zip(names, pictures, strict=True)]
 
 
 def _one(picture: Any, name: str) -> Tensor:
@@ -159,31 +155,24 @@ def _one(picture: Any, name: str) -> Tensor:
         return _from_array(picture, name)
     if isinstance(picture, Tensor) and picture.dim() == 3:
         return (inputs.images(name, picture[None])[0].detach().cpu() + 1) / 2
-    raise ValueError(
-        f"{name} must be a path, a PIL image, a NumPy array or a tensor (C, H, W); got "
-        f"{type(picture).__name__}"
-    )
+    known = "a path, a PIL image, a NumPy array or a tensor (C, H, W)"
+    raise ValueError(f"{name} must be {known}; got {type(picture).__name__}")
 
 
 def _from_pil(image: Image.Image, name: str) -> Tensor:
     image = ImageOps.exif_transpose(image)
-    premultiplied = {"La": "LA", "RGBa": "RGBA"}
     if image.mode.startswith("I"):  # 16 bits per pixel; Pillow's own conversion cuts at 255
         levels = np.asarray(image).astype(np.int64)
-        if levels.min() < 0 or levels.max() > 65535:
-            raise ValueError(
-                f"{name} holds {levels.min()}..{levels.max()}; grey levels must be in 0..65535"
-            )
+        low, high = levels.min(), levels.max()
+        if low < 0 or high > 65535:
+            raise ValueError(f"{name} holds {low}..{high}; grey levels must be in 0..65535")
         return _from_array(levels.astype(np.uint16), name)
-    if "transparency" in image.info:  # a palette, or one colour that means "nothing here"
-        image = image.convert("RGBA")
-    elif image.mode in premultiplied:
-        image = image.convert(premultiplied[image.mode])
-    elif image.mode not in ("1", "L", "LA", "RGB", "RGBA", "F"):
-        try:
-            image = image.convert("RGB")
-        except ValueError as error:
-            raise ValueError(f"{name} has mode {image.mode}, which has no way to RGB") from error
+    # transparency: a palette's, or one colour that means "nothing here"
+    mode = "RGBA" if "transparency" in image.info else PLAIN.get(image.mode, "RGB")
+    try:
+        image = image.convert(mode)
+    except ValueError as error:
+        raise ValueError(f"{name} has mode {image.mode}, which has no way to RGB") from error
     return _from_array(np.asarray(image), name)
 
 
@@ -197,35 +186,26 @@ def _from_array(array: np.ndarray, name: str) -> Tensor:
         raise ValueError(f"{name} must be (H, W) or (H, W, 1 to 4); got {shape}{hint}")
     top = {"bool": 1, "uint8": 255, "uint16": 65535}.get(array.dtype.name)
     if top is None and array.dtype.kind != "f":
-        raise ValueError(
-            f"{name} must hold bytes, 16-bit integers or real numbers in [0, 1]; got "
-            f"{array.dtype}: use .astype(np.uint8)"
-        )
+        kinds = "bytes, 16-bit integers or real numbers in [0, 1]"
+        raise ValueError(f"{name} must hold {kinds}; got {array.dtype}: use .astype(np.uint8)")
     values = array.astype(np.float32) / (top or 1)
     if not (values.min() >= 0 and values.max() <= 1):  # written so that NaN is refused
-        raise ValueError(
-            f"{name} must hold real numbers in [0, 1]; got {values.min():.3g}..{values.max():.3g}: "
-            "use .astype(np.uint8) for 0..255, and (x + 1) / 2 for [-1, 1]"
-        )
+        got = f"{values.min():.3g}..{values.max():.3g}"
+        use = "use .astype(np.uint8) for 0..255, and (x + 1) / 2 for [-1, 1]"
+        raise ValueError(f"{name} must hold real numbers in [0, 1]; got {got}: {use}")
     return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))
 
 
 # --- (C, H, W) in [0, 1] --------------------------------------------------------------------------
 
 
-def _on_white(x: Tensor) -> Tensor:
-    """Without the last of 2 or 4 channels, which says how opaque a pixel is."""
-    if len(x) not in (2, 4):
-        return x
-    return x[-1:] * x[:-1] + (1 - x[-1:])
-
-
-def _as_mode(x: Tensor, channels: int) -> Tensor:
-    if len(x) == channels:
-        return x
-    if channels == 3:
-        return x.expand(3, -1, -1)
-    return (torch.tensor(LUMA)[:, None, None] * x).sum(0, keepdim=True)
+def _channels(x: Tensor, channels: int) -> Tensor:
+    """1 to 4 channels as 1 or 3, on white: the last of 2 or 4 says how opaque a pixel is."""
+    if len(x) in (2, 4):
+        x = x[-1:] * x[:-1] + (1 - x[-1:])
+    if len(x) == 3 and channels == 1:
+        return (torch.tensor(LUMA)[:, None, None] * x).sum(0, keepdim=True)
+    return x.expand(channels, -1, -1)
 
 
 def _fitted(x: Tensor, size: tuple[int, int], fit: str) -> Tensor:
@@ -233,18 +213,15 @@ def _fitted(x: Tensor, size: tuple[int, int], fit: str) -> Tensor:
     (H, W), (h, w) = size, x.shape[1:]
     if (h, w) == (H, W):
         return x
-    if fit != "stretch":
-        scale = (max if fit == "crop" else min)(H / h, W / w)
-        h, w = max(1, round(h * scale)), max(1, round(w * scale))
-        inner = (max(h, H), max(w, W)) if fit == "crop" else (min(h, H), min(w, W))
+    if fit == "stretch":
+        h, w = H, W
     else:
-        inner = H, W
-    x = F.interpolate(x[None], size=inner, mode="bicubic", antialias=True)[0].clamp(0, 1)
-    top, left = (inner[0] - H) // 2, (inner[1] - W) // 2  # negative where white is to be added
-    if fit == "crop":
-        return x[:, top : top + H, left : left + W]
-    rest = (-left, W - inner[1] + left, -top, H - inner[0] + top)
-    return F.pad(x, rest, value=1.0)
+        fits = max if fit == "crop" else min  # of the two scales, and then of rounding
+        scale = fits(H / h, W / w)
+        h, w = fits(max(1, round(h * scale)), H), fits(max(1, round(w * scale)), W)
+    x = F.interpolate(x[None], size=(h, w), mode="bicubic", antialias=True)[0].clamp(0, 1)
+    top, left = (h - H) // 2, (w - W) // 2  # cut off, or where negative, added in white
+    return F.pad(x, (-left, W - w + left, -top, H - h + top), value=1.0)
 
 
 def _size(size: int | Sequence[int]) -> tuple[int, int]:
@@ -253,18 +230,3 @@ def _size(size: int | Sequence[int]) -> tuple[int, int]:
         raise ValueError(f"size must be (height, width), or one number for both; got {size!r}")
     height, width = (inputs.whole("size", n, 1, 2**16) for n in pair)
     return height, width
-
-
-def _hw(x: Tensor) -> str:
-    return f"{x.shape[1]} x {x.shape[2]}"
-
-
-def _sheet(pictures: Sequence[Image.Image], columns: int) -> Image.Image:
-    """The pictures in rows of ``columns``, with a white gap between them."""
-    width, height = pictures[0].size
-    rows = -(-len(pictures) // columns)
-    size = columns * (width + GAP) - GAP, rows * (height + GAP) - GAP
-    sheet = Image.new(pictures[0].mode, size, "white")
-    for i, picture in enumerate(pictures):
-        sheet.paste(picture, (i % columns * (width + GAP), i // columns * (height + GAP)))
-    return sheet

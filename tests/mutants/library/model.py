@@ -19,8 +19,8 @@ TEXT = "tests/library/test_text.py"
 MUTANTS = [
     Mutant(
         0, 'what is transparent becomes black', 'minildm/files/images.py',
-        'return x[-1:] * x[:-1] + (1 - x[-1:])',
-        'return x[-1:] * x[:-1]', (IMAGES,),
+        'x = x[-1:] * x[:-1] + (1 - x[-1:])',
+        'x = x[-1:] * x[:-1]', (IMAGES,),
     ),
     Mutant(
         0, 'photographs are not turned', 'minildm/files/images.py',
