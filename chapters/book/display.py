@@ -7,6 +7,9 @@
 - plain text: terminals and text browsers.
 
 The build of the book drops the HTML copy, so that a stored notebook holds each picture once.
+
+`show_moving(moving(frames, columns), alt, width)` does the same for an animation. `tile` and
+`pixels` put many images into one block.
 """
 
 import base64

@@ -20,7 +20,7 @@ from book.ablations.few_steps_lab import (
 from book.ch03_algorithm.measure import asked_labels
 from book.ch08_outlook.distillation import (
     DistillationTraining,
-    PointNet,
+    ResidualMLP,
     distil,
     halve,
     halving,
@@ -128,9 +128,9 @@ def test_a_perfect_student_has_no_loss(schedule, parameterization):
 
 
 def test_the_teacher_learns_nothing():
-    net = PointNet(width=8, depth=1)
+    net = ResidualMLP(width=8, depth=1)
     teacher = network_denoiser(net, DISCRETE, V)
-    student = PointNet(width=8, depth=1, seed=1)
+    student = ResidualMLP(width=8, depth=1, seed=1)
     halving(student, teacher, DISCRETE, points(4).float(), grid_times(DISCRETE, 4)).sum().backward()
     assert all(p.grad is None for p in net.parameters())
     assert all(p.grad is not None for p in student.parameters())
@@ -177,7 +177,7 @@ def test_each_student_walks_like_the_teacher_in_fewer_steps(on_a_line):
 
 
 def test_a_student_begins_as_its_teacher_which_stays_as_it_is():
-    net = PointNet(width=8, depth=1)
+    net = ResidualMLP(width=8, depth=1)
     before = copy.deepcopy(net.state_dict())
     config = DistillationTraining(first=2, fit=FitConfig(steps=1, batch=4, lr=1e-9))
     exact = gaussian_denoiser(DISCRETE, MEAN, COV)
@@ -192,7 +192,7 @@ def test_a_student_begins_as_its_teacher_which_stays_as_it_is():
 def test_only_the_times_of_its_own_grid_are_learned(steps):
     seen = []
 
-    class Spy(PointNet):
+    class Spy(ResidualMLP):
         def forward(self, z_t, t, condition=None):
             seen.extend(t.tolist())
             return super().forward(z_t, t)

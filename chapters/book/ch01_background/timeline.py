@@ -56,15 +56,3 @@ TIMELINE = (
     Work("Stable Diffusion 3", 2024, 3, "2403.03206", "esser2024sd3", "after",
          "rectified flow, a transformer, three text encoders"),
 )  # fmt: skip
-
-
-def month_of(arxiv: str) -> tuple[int, int]:
-    """(year, month) in an arXiv number "YYMM.NNNNN", the form in use since April 2007.
-
-    Raises ValueError for another form.
-    """
-    front, dot, back = arxiv.partition(".")
-    digits = front.isdigit() and back.isdigit() and len(front) == 4 and len(back) in (4, 5)
-    if not (dot and digits) or not 1 <= int(front[2:]) <= 12:
-        raise ValueError(f"arxiv must look like 2112.10752; got {arxiv!r}")
-    return 2000 + int(front[:2]), int(front[2:])

@@ -4,7 +4,7 @@
     convert      a value of a quantity from one dialect to another
     table        all of them as Markdown, drawn from the same entries
     rescaled     the noisy latent itself: z, z / signal, or z / (signal + noise)
-    shifted      the shift of a flow's times; unshifted undoes it
+    shifted      the shift of a flow's times; 1 / shift undoes it
     spaced       a time grid by the names of diffusers: leading, linspace, trailing
     schedule_from_config, PREDICTIONS, VARIANCES   other things that go by several names
     zero_based   a network that was trained with t = 0..T-1, for our samplers
@@ -183,11 +183,6 @@ def shifted(time, shift: float):
     if not shift > 0:
         raise ValueError(f"shift must be above 0; got {shift}: 1 changes nothing")
     return shift * time / (1 + (shift - 1) * time)
-
-
-def unshifted(time, shift: float):
-    """The time that ``shifted`` sends to ``time``: the same formula with 1 / shift."""
-    return shifted(time, 1 / shift)
 
 
 # --- names ---------------------------------------------------------------------------------------

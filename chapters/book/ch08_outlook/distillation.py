@@ -3,7 +3,7 @@
     halving          the student's training loss: two teacher steps, turned into one target
     halve            one student, trained on it
     distil           halve again and again: 32 steps, 16, 8, 4, 2, 1
-    PointNet         a small network for points in the plane, to try it where the truth is known
+    ResidualMLP      a small network for points in the plane, to try it where the truth is known
 
 A student is a network like any other: ``network_denoiser`` reads it, and ``sample`` walks with it,
 by ``ddim`` on the grid ``schedule.times(n)``. Salimans and Ho 2022 (arXiv 2202.00512), section 3;
@@ -155,7 +155,7 @@ def _as_teacher(net: nn.Module, schedule, parameterization: predict.Parameteriza
     return lambda condition: network_denoiser(net, schedule, parameterization, condition)
 
 
-class PointNet(nn.Module):
+class ResidualMLP(nn.Module):
     """net(z_t, t, condition) -> output, for points z_t (B, d); there is no condition.
 
     Three layers, each of which hears the time: x + silu(linear(x) + linear(embedding of t)).

@@ -3,7 +3,6 @@
 from mutants import Mutant
 
 LIKELIHOOD, RELATIVES = "tests/book/test_likelihood.py", "tests/book/test_comparison.py"
-TIMELINE = "tests/book/test_timeline.py"
 
 MUTANTS = [
     Mutant(
@@ -96,10 +95,5 @@ MUTANTS = [
         0, 'training: gradients pile up', 'chapters/book/ch01_background/comparison.py',
         '                optimizer.zero_grad()\n',
         '', (RELATIVES,),
-    ),
-    Mutant(
-        0, 'timeline: the month in the wrong place', 'chapters/book/ch01_background/timeline.py',
-        'return 2000 + int(front[:2]), int(front[2:])',
-        'return 2000 + int(front[2:]), int(front[:2])', (TIMELINE,),
     ),
 ]  # fmt: skip
