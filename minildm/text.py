@@ -152,6 +152,7 @@ class TextUNet(nn.Module):
     """
 
     trained_with: TrainedWith  # noted by its training
+
     def __init__(self, config: TextUNetConfig) -> None:
         super().__init__()
         self.config = cfg = config

@@ -157,6 +157,7 @@ class UNet(nn.Module):
     """
 
     trained_with: TrainedWith  # noted by its training
+
     def __init__(self, config: UNetConfig | None = None) -> None:
         super().__init__()
         self.config = cfg = config or UNetConfig()
