@@ -28,11 +28,10 @@ def train(folder: Path, out: Path, size: int = 64, steps: int = 6000, batch: int
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in KINDS)
     x, texts = ldm.to_tensor(files, size=size), [caption(path, folder) for path in files]
     pixels = ldm.AutoencoderConfig(image_channels=3, factor=8, patch=4, width=64)
-    network = ldm.UNetConfig(width=96, multipliers=(1, 1), attention=(0, 1))
-    tokens = None
-    if any(texts):
-        words = ldm.TextEncoderConfig.of(texts)
-        network, tokens = ldm.TextUNetConfig(words, network), ldm.tokenize(texts, words)
+    unet = ldm.UNetConfig(width=96, multipliers=(1, 1), attention=(0, 1))
+    words = ldm.TextEncoderConfig.of(texts) if any(texts) else None
+    network = ldm.TextUNetConfig(words, unet) if words else unet
+    tokens = ldm.tokenize(texts, words) if words else None
     fit = ldm.FitConfig(steps=steps, batch=batch, lr=2e-3, ema=0.998, optimizer="muon")
     first, second = ldm.train_both(
         ldm.AutoencoderTraining(pixels, fit, kl=1e-5), ldm.DenoiserTraining(network, fit),

@@ -176,7 +176,7 @@ def _draw(args: Any, model: Any, asked: list | None) -> Any:
     if args.negative is not None:
         if asked is None:
             raise ValueError("--negative needs a model that is asked for something")
-        options["negative"] = conditions(model, [args.negative]) * count
+        options["negative"] = (conditions(model, [args.negative]) or []) * count
     strength = 0.6 if args.strength is None else args.strength
     steps = args.steps if args.strength is None else max(1, round(strength * args.steps))
     sampler = getattr(samplers, args.sampler)

@@ -22,6 +22,7 @@ from minildm.checks import model as checks
 from minildm.denoise import Denoiser, guided, network_denoiser
 from minildm.files.checkpoint import CheckpointError, load_weights
 from minildm.files.model import check_target, read_model, write_model
+from minildm.interfaces import Schedule
 from minildm.noise import keyed_normal
 from minildm.predict import Parameterization
 from minildm.process import diffuse
@@ -58,7 +59,7 @@ class LatentDiffusion(nn.Module):
     """
 
     def __init__(
-        self, autoencoder: Autoencoder, network: UNet | TextUNet, schedule: Callable | None = None,
+        self, autoencoder: Autoencoder, network: UNet | TextUNet, schedule: Schedule | None = None,
         latent_size: Sequence[int] | None = None, parameterization: Parameterization | None = None,
         *, image_size: Sequence[int] | None = None,
     ) -> None:  # fmt: skip
@@ -85,8 +86,8 @@ class LatentDiffusion(nn.Module):
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """(C, H, W) of the images that it draws."""
-        cfg = self.autoencoder.config
-        return cfg.image_channels, *(cfg.factor * n for n in self.latent_shape[1:])
+        cfg, (_, h, w) = self.autoencoder.config, self.latent_shape
+        return cfg.image_channels, cfg.factor * h, cfg.factor * w
 
     @torch.no_grad()
     def encode(self, x: Tensor, batch: int = 500) -> Tensor:

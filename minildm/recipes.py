@@ -14,7 +14,6 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
 
 from minildm.autoencoder import AutoencoderConfig
 from minildm.data import digits
@@ -72,7 +71,7 @@ def train_digits(
     start, split = perf_counter(), digits()
     schedule = DiscreteSchedule(cosine_betas(1000))
 
-    def look(autoencoder: Autoencoder, network: nn.Module, step: int) -> None:
+    def look(autoencoder: Autoencoder, network: Any, step: int) -> None:
         x = LatentDiffusion(autoencoder, network).generate([*range(10)] * 2, steps=10, seed=0)
         save_png(x, out / TRAINING / f"samples-{step:05d}.png", columns=10)
 

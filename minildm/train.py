@@ -8,8 +8,7 @@
 The trainings run the loop of engine/fit.py and return the averaged weights. Data is a tensor
 (n, ..), or lazy: anything with a length n that gives a tensor for int64 indices, ``x[indices]``.
 All of it is looked at before the first step (checks/training_data.py says how), and ValueError
-names what cannot be right. ``keep`` stands for the options ``folder``, ``resume`` and
-``every_save`` of ``fit``; a training that goes on must have the data and the functions that it
+names what cannot be right. A training that goes on must have the data and the functions that it
 began with.
 """
 
@@ -19,7 +18,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypedDict, TypeVar, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +39,8 @@ from minildm.noise import DROP, TIME, Batch
 from minildm.predict import Parameterization
 from minildm.text import TextUNetConfig, build_network
 from minildm.unet import TrainedWith, UNetConfig
+
+N = TypeVar("N", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -97,17 +98,26 @@ class DenoiserTraining:
         return getattr(predict, self.parameterization)
 
 
-class Trained(NamedTuple):
+class Trained(NamedTuple, Generic[N]):
     """A network with its averaged (EMA) weights, in evaluation mode, and its training log."""
 
-    net: nn.Module
+    net: N
     history: list[Progress]
+
+
+class Keep(TypedDict, total=False):
+    """What a training leaves, and where: these options of ``fit``, by their names."""
+
+    folder: str | Path | None
+    resume: bool | str
+    every_save: Callable[[Any, int], None] | None
 
 
 def train_autoencoder(
     config: AutoencoderTraining, x: Any, progress: bool = False,
-    reconstruction: Callable[[Tensor, Tensor], Tensor] = losses.reconstruction_loss, **keep: Any,
-) -> Trained:  # fmt: skip
+    reconstruction: Callable[[Tensor, Tensor], Tensor] = losses.reconstruction_loss,
+    **keep: Unpack[Keep],
+) -> Trained[Autoencoder]:  # fmt: skip
     """Minimise reconstruction + kl KL on images x (n, C, H, W) in [-1, 1]; measures the scale.
 
     ``reconstruction(x_hat, x) -> (B,)``: the squared error, or another loss per image.
@@ -136,8 +146,9 @@ def unchanged(net: nn.Module) -> nn.Module:
 
 def train_denoiser(
     config: DenoiserTraining, schedule: Schedule, z0: Any, condition: Any = None,
-    progress: bool = False, prepare: Callable[[nn.Module], nn.Module] = unchanged, **keep: Any,
-) -> Trained:  # fmt: skip
+    progress: bool = False, prepare: Callable[[nn.Module], nn.Module] = unchanged,
+    **keep: Unpack[Keep],
+) -> Trained[Any]:  # fmt: skip
     """Minimise the diffusion loss on scaled latents z0 (n, c, h, w), encoded once by the caller.
 
     ``condition``: one entry per sample, of the kind that ``config.model`` names; a share ``drop``
@@ -145,7 +156,7 @@ def train_denoiser(
     ``prepare(net)``: the network to train, made from the fresh one: given weights, a frozen part.
     Warns where eps-prediction meets a schedule with almost no signal left at T.
     """
-    net = build(lambda: prepare(build_network(config.model)), config.fit.seed)
+    net: Any = build(lambda: prepare(build_network(config.model)), config.fit.seed)
     loss, data = _denoising(config, getattr(net, "config", None), schedule, z0, condition)
     latent_size = tuple(training_data.some("z0", data["z0"], torch.arange(1)).shape[2:])
     net.trained_with = TrainedWith(config.parameterization, schedule, latent_size)
@@ -202,7 +213,7 @@ def encode_all(
     batch, settings = inputs.whole("batch", batch, 1), autoencoder.config
     x = training_data.pictures("x", x, settings.image_channels, settings.factor)
     if cache is not None:
-        made_from = {
+        made_from: dict[str, Any] = {
             "images": identity.fingerprint(x),
             "weights": identity.weights_digest(autoencoder, but=("scale",)),
             "scale": float(autoencoder.scale),
@@ -229,8 +240,8 @@ def train_both(
     first: AutoencoderTraining, second: DenoiserTraining, schedule: Schedule, x: Any,
     condition: Any = None, progress: bool = False, folder: str | Path | None = None,
     resume: bool | str = False,
-    every_save: Callable[[Autoencoder, nn.Module, int], None] | None = None,
-) -> tuple[Trained, Trained]:  # fmt: skip
+    every_save: Callable[[Autoencoder, Any, int], None] | None = None,
+) -> tuple[Trained[Autoencoder], Trained[Any]]:  # fmt: skip
     """The autoencoder, then the denoiser on its latents; each in its own part of ``folder``.
 
     ``every_save(autoencoder, net, step)`` is called while the denoiser learns. What the denoiser
@@ -252,18 +263,19 @@ def train_both(
     home = None if folder is None else Path(folder)
     if home and not resume:
         must_be_new(home / "denoiser")
-    keep: dict[str, Any] = {"folder": home and home / "autoencoder", "resume": resume}
+    keep: Keep = {"folder": home and home / "autoencoder", "resume": resume}
     autoencoder = train_autoencoder(first, x, progress, **keep)
     z0 = encode_all(autoencoder.net, x, home and home / "latents")
     keep["folder"] = home and home / "denoiser"
-    keep["every_save"] = every_save and partial(every_save, autoencoder.net)
+    if every_save:
+        keep["every_save"] = partial(every_save, autoencoder.net)
     return autoencoder, train_denoiser(second, schedule, z0, condition, progress, **keep)
 
 
 def train_network(
-    net: nn.Module, loss: Callable, config: Any, name: str, progress: bool, about: Mapping,
-    data: Mapping, **keep,
-) -> Trained:  # fmt: skip
+    net: N, loss: Callable, config: Any, name: str, progress: bool, about: Mapping, data: Mapping,
+    **keep: Unpack[Keep],
+) -> Trained[N]:  # fmt: skip
     """Run ``fit`` with an average, under the settings ``config``: what every training here does.
 
     ``about``, and the fingerprints of ``data``, must be the same when it goes on.

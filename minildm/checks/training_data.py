@@ -5,13 +5,14 @@ length n that gives a tensor for int64 indices, ``x[indices]``. Of tensors every
 of lazy data SPREAD samples, evenly spread, and each batch of pictures when it comes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from minildm.checks import inputs
+from minildm.interfaces import Schedule
 from minildm.text import TextUNetConfig
 from minildm.words import PAD
 
@@ -197,7 +198,7 @@ def _finite(name: str, few: Tensor) -> Tensor:
     return few.float()
 
 
-def schedule(schedule: Any) -> Callable:
+def schedule(schedule: Any) -> Schedule:
     """``schedule`` itself; ValueError for betas, a class, and whatever else is no schedule."""
     if isinstance(schedule, type):
         raise ValueError(f"schedule is a class; give an instance: {schedule.__name__}(..)")

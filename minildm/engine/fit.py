@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
+from typing import TypeVar
 
 import torch
 from accelerate import Accelerator
@@ -34,6 +35,7 @@ from minildm.engine.resume import Keeper, checkpoints
 from minildm.engine.settings import FitConfig
 from minildm.noise import Batch, batch_indices
 
+N = TypeVar("N", bound=nn.Module)
 Loss = Callable[[nn.Module, Batch], tuple[Tensor, Tensor | None]]
 
 
@@ -121,7 +123,7 @@ def check_run(config: FitConfig, n: int) -> None:
         )
 
 
-def build(make: Callable[[], nn.Module], seed: int) -> nn.Module:
+def build(make: Callable[[], N], seed: int) -> N:
     """``make()`` with random weights that depend on ``seed`` only; torch's own state is kept."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -5,6 +5,7 @@ import copy
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +13,10 @@ from torch import Tensor, nn
 from minildm.checks import inputs
 from minildm.engine.settings import FitConfig
 
+N = TypeVar("N", bound=nn.Module)
 
-class EMA:
+
+class EMA(Generic[N]):
     """average <- d average + (1 - d) weights, once per training step.
 
     d = min(decay, (1 + k) / (10 + k)) at update k = 0, 1, ..: a warm-up that forgets the random
@@ -21,10 +24,10 @@ class EMA:
     Raises ValueError unless 0 <= decay < 1 (0: no averaging).
     """
 
-    def __init__(self, net: nn.Module, decay: float) -> None:
+    def __init__(self, net: N, decay: float) -> None:
         self.decay = inputs.share("decay", decay)
         self.updates = 0
-        self.net = copy.deepcopy(net).eval().requires_grad_(False)
+        self.net: N = copy.deepcopy(net).eval().requires_grad_(False)
 
     @torch.no_grad()
     def update(self, net: nn.Module) -> None:

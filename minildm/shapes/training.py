@@ -12,10 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from minildm import predict
 from minildm.autoencoder import Autoencoder, AutoencoderConfig
@@ -136,7 +136,7 @@ def training_pictures(config: ShapesTraining) -> tuple[Pictures, Tensor]:
 
 
 def assemble(
-    autoencoder: Autoencoder, network: nn.Module, parameterization: str
+    autoencoder: Autoencoder, network: Any, parameterization: str
 ) -> LatentDiffusion:
     """The model from its parts."""
     size = autoencoder.latent_shape((SIZE, SIZE))[1:]
@@ -184,7 +184,7 @@ def train_shapes(
 def looking(autoencoder: Autoencoder, config: DenoiserTraining, home: Path) -> Callable:
     """What draws a sample grid of ``EXAMPLES`` while a network learns: samples-STEP.png."""
 
-    def look(network: nn.Module, step: int) -> None:
+    def look(network: Any, step: int) -> None:
         model = assemble(autoencoder, network, config.parameterization)
         x = model.text_to_image(list(EXAMPLES) * 4, steps=10, guidance=GUIDANCE, seed=0)
         save_png(x, home / f"samples-{step:05d}.png", columns=len(EXAMPLES))
