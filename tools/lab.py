@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import check_machine
+
 BOOK = Path(__file__).resolve().parents[1]
 # So that the first screen is the book: no news over it, and names of files that can be read.
 SETTINGS = {
@@ -56,7 +58,10 @@ def write_settings(environment: Path) -> Path | None:
 
 
 def main() -> int:
-    """Start JupyterLab and stay until it ends."""
+    """Say what is missing, start JupyterLab and stay until it ends."""
+    check_machine.main(["--problems"])
+    if not check_machine.installed("jupyterlab"):
+        return 1
     if sys.prefix != sys.base_prefix:  # an environment of the book's own, as `make lab` makes it
         write_settings(Path(sys.prefix))
     page = first_page() or "JupyterLab"

@@ -8,6 +8,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import lab
 import nbformat
 import pytest
 import yaml
@@ -18,6 +19,7 @@ from packaging.utils import canonicalize_name
 
 BOOK = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((BOOK / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+MEASURE = "tools/experiments.py"
 SEVEN = {"jupyterlab", "torch", "numpy", "matplotlib", "ipywidgets", "nbval", "jupytext"}
 
 
@@ -133,6 +135,14 @@ def test_the_first_screen_is_the_book(tmp_path, capsys):
     assert "stay as they are" in capsys.readouterr().err
 
 
+def test_what_is_missing_is_said_before_jupyterlab_opens(monkeypatch, capsys):
+    monkeypatch.setattr(lab, "write_settings", lambda folder: None)
+    monkeypatch.setattr(lab.check_machine, "installed", lambda name: None)
+    monkeypatch.setattr(lab.os, "execv", None)
+    assert lab.main() == 1
+    assert "missing: minildm, " in capsys.readouterr().out
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="no root user on this system")
 @pytest.mark.parametrize(("user", "allowed"), [(0, True), (1000, False)])
 def test_only_root_is_allowed_as_root(monkeypatch, user, allowed):
@@ -154,6 +164,18 @@ def test_commands_in_the_documents_exist():
     for name in ("README.md", "CONTRIBUTING.md", ".ci/run", ".github/workflows/test.yml"):
         asked = set(re.findall(r"^\s*(?:- run: )?make ([a-z-]+)", read(name), re.MULTILINE))
         assert asked <= targets, name
+
+
+def test_programs_and_their_verbs_in_the_pages_exist():
+    programs = {"-m minildm": "minildm/__main__.py", MEASURE: MEASURE}
+    verbs = {p: re.findall(r'add_verb\(\w+, "(\w+)"', read(f)) for p, f in programs.items()}
+    pages = ["README.md", "CONTRIBUTING.md", "data/README.md", "data/results.json"]
+    pages += [str(path.relative_to(BOOK)) for path in (BOOK / "chapters" / "source").glob("*.md")]
+    command = re.compile(r"python (-m minildm|tools/\w+\.py)(?: ([a-z]+))?")
+    for name in pages:
+        for program, verb in command.findall(read(name)):
+            assert program in programs or (BOOK / program).is_file(), f"{name}: {program}"
+            assert not verb or verb in verbs.get(program, [verb]), f"{name}: {program} {verb}"
 
 
 def test_continuous_integration_runs_the_command_of_the_readme():
