@@ -27,13 +27,13 @@ PI_2 = math.pi / 2
 
 def linear_betas(T: int = 1000, first: float = 1e-4, last: float = 0.02) -> Tensor:
     """beta_t evenly spaced: float64 (T,). DDPM (arXiv 2006.11239), section 4. Raises ValueError."""
-    T, (first, last) = checks.count("T", T), checks.share(first=first, last=last)
+    T, (first, last) = checks.count("T", T), checks.beta(first=first, last=last)
     return torch.linspace(first, last, T, dtype=torch.float64)
 
 
 def scaled_linear_betas(T: int = 1000, first: float = 0.00085, last: float = 0.012) -> Tensor:
     """sqrt(beta_t) evenly spaced: float64 (T,). Stable Diffusion's schedule. Raises ValueError."""
-    first, last = checks.share(first=first, last=last)
+    first, last = checks.beta(first=first, last=last)
     return linear_betas(T, math.sqrt(first), math.sqrt(last)) ** 2
 
 
@@ -43,7 +43,7 @@ def cosine_betas(T: int = 1000, s: float = 0.008, max_beta: float = 0.999) -> Te
     float64 (T,). Nichol & Dhariwal (arXiv 2102.09672), eq. 17: s = 0.008. Raises ValueError for a
     bad number; s is in 0..1000.
     """
-    T, (max_beta,) = checks.count("T", T), checks.share(max_beta=max_beta)
+    T, (max_beta,) = checks.count("T", T), checks.beta(max_beta=max_beta)
     s = inputs.real("s", s, 0, 1000)
     step = PI_2 / (T * (1 + s))  # 1 - sin^2 b / sin^2 a = sin(a - b) sin(a + b) / sin^2 a is exact
     left = step * torch.arange(T, -1, -1, dtype=torch.float64)
@@ -56,7 +56,7 @@ def sigmoid_betas(T: int = 1000, first: float = 1e-4, last: float = 0.02) -> Ten
 
     sigmoid(-6) = 0.0025 is missing at both ends. GeoDiff (arXiv 2203.02923). Raises ValueError.
     """
-    T, (first, last) = checks.count("T", T), checks.share(first=first, last=last)
+    T, (first, last) = checks.count("T", T), checks.beta(first=first, last=last)
     return first + (last - first) * torch.linspace(-6, 6, T, dtype=torch.float64).sigmoid()
 
 

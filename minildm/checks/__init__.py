@@ -28,7 +28,7 @@ def count(name: str, value: int, most: int = MOST) -> int:
     return inputs.whole(name, value, 1, most)
 
 
-def share(**values: float) -> list[float]:
+def beta(**values: float) -> list[float]:
     """The values as floats; ValueError unless each is in (0, 1]; 1 is for a last beta only."""
     numbers = {name: inputs.real(name, value) for name, value in values.items()}
     for name, number in numbers.items():

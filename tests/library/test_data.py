@@ -106,6 +106,10 @@ def test_seeds_and_generators():
     assert torch.equal(gaussian(50, seed=3), gaussian(50, seed=3))
     assert not torch.equal(gaussian(50, seed=3), gaussian(50, seed=4))
     assert torch.equal(gaussian(50, seed=torch.Generator().manual_seed(3)), gaussian(50, seed=3))
+    assert not torch.equal(gaussian(50, seed=2**64 - 1), gaussian(50, seed=-(2**63)))  # the ends
+    for seed in (2**64, -(2**63) - 1):
+        with pytest.raises(ValueError, match="seed must be"):
+            gaussian(50, seed=seed)
     with pytest.raises(ValueError, match="n must be"):
         gaussian(0)
 
