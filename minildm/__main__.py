@@ -183,7 +183,7 @@ def _draw(args: Any, model: Any, asked: list | None) -> Any:
     with tqdm(total=steps, desc="drawing", leave=False, disable=None) as bar:
 
         @functools.wraps(sampler)
-        def ticking(*given, **more):
+        def ticking(*given: Any, **more: Any) -> Any:
             bar.update()
             return sampler(*given, **more)
 

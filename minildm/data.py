@@ -9,7 +9,7 @@ import gzip
 import importlib.resources
 import io
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -34,7 +34,9 @@ class LabelledSplit(NamedTuple):
 # --- points in the plane --------------------------------------------------------------------------
 
 
-def gaussian(n: int, mean=(1.0, 2.0), cov=((1.0, 0.0), (0.0, 2.0)), seed: Seed = 0) -> Tensor:
+def gaussian(
+    n: int, mean: Any = (1.0, 2.0), cov: Any = ((1.0, 0.0), (0.0, 2.0)), seed: Seed = 0
+) -> Tensor:
     """n points from N(mean, cov): float32 (n, 2). The default is the article's section 4.3."""
     mean, cov = inputs.numbers("mean", mean), inputs.numbers("cov", cov)
     return mixture(n, torch.ones(1), mean[None], cov[None], seed=seed)

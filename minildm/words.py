@@ -10,7 +10,7 @@ import re
 import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -66,7 +66,7 @@ class Language:
             raise ValueError(f"grammar must be one of {known}; got {self.grammar!r}")
 
     @classmethod
-    def of(cls, texts: Sequence[str], **more: Any):
+    def of(cls, texts: Sequence[str], **more: Any) -> Self:
         """For the words of these texts, and for texts as long as the longest of them."""
         length = max((len(words_of(text)) for text in listed(texts)), default=0)
         return cls(vocabulary_of(texts), **{"length": length, **more})

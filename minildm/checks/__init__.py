@@ -10,7 +10,7 @@ import functools
 import math
 import warnings
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from minildm.checks import inputs
 from minildm.checks.inputs import finite
+from minildm.interfaces import Schedule, Step, Time
 
 S = TypeVar("S", bound=Callable)
 MOST = 10**7  # steps, points, directions: more is a slip, and fills the memory
@@ -110,7 +111,7 @@ def _outside(name: str, t: float, T: float) -> ValueError:
     return ValueError(f"{name} = {t} is outside 0..{T} (0 is clean data, T noise)")
 
 
-def pair(t, s, T: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def pair(t: Time, s: Time, T: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Both times checked as ``time`` does; ValueError unless s < t everywhere."""
     t, s = time(t, T, dtype, "t"), time(s, T, dtype, "s")
     if t.dim() and s.dim() and t.shape != s.shape:
@@ -133,7 +134,7 @@ def grid(times: Tensor) -> None:
         )
 
 
-def walk(schedule, z_T: Tensor, times, step) -> Tensor:
+def walk(schedule: Schedule, z_T: Tensor, times: Tensor, step: Step) -> Tensor:
     """The grid of a walk as a tensor; ValueError unless z_T is finite and the grid goes down."""
     finite("z_T", z_T)
     if not callable(step):
@@ -144,7 +145,7 @@ def walk(schedule, z_T: Tensor, times, step) -> Tensor:
     return times
 
 
-def per_sample(t, z_t: Tensor) -> Tensor:
+def per_sample(t: Time, z_t: Tensor) -> Tensor:
     """t as (B,), one for each sample; ValueError unless z_t (B, *d) is finite and t fits."""
     finite("z_t", z_t)
     t = inputs.tensor("t", t)
@@ -173,7 +174,7 @@ def step(step: S) -> S:
     """A step of samplers.py that raises ValueError for a z that is not finite, or several times."""
 
     @functools.wraps(step)
-    def checked(z, t, s, *rest, **options):
+    def checked(z: Tensor, t: Time, s: Time, *rest: Any, **options: Any) -> Any:
         finite("z", z)
         if np.ndim(t) or np.ndim(s):
             raise ValueError(f"a step goes from one time t to one time s; got t = {t}, s = {s}")
@@ -237,7 +238,7 @@ def gaussian(mean: Tensor, var: Tensor, eps: Tensor | None = None) -> None:
         raise ValueError(f"var must not be negative; its smallest entry is {float(var.min()):.3g}")
 
 
-def uniform(name: str, u) -> Tensor:
+def uniform(name: str, u: Any) -> Tensor:
     """Numbers of any shape as a float tensor; ValueError unless all are in [0, 1)."""
     u = inputs.values(name, u)
     finite(name, u)
@@ -293,7 +294,7 @@ def warn_of_signal_left(left: float, T: int) -> None:
         )
 
 
-def warn_of_signal_lost(parameterization, schedule) -> None:
+def warn_of_signal_lost(parameterization: Any, schedule: Schedule) -> None:
     """Warn where eps-prediction would multiply a network's errors: nearly no signal left at T.
 
     z0 = (z_t - noise eps) / signal, and a step to s multiplies by signal_s again. Measured with an

@@ -184,7 +184,7 @@ def numbers(name: str, value: Any) -> Tensor:
     return found
 
 
-def mixture(weights, means, covs) -> tuple[Tensor, Tensor, Tensor]:
+def mixture(weights: Any, means: Any, covs: Any) -> tuple[Tensor, Tensor, Tensor]:
     """Weights (K,), means (K, d), covariances (K, d, d) as float64 tensors; ValueError if not."""
     weights, means, covs = numbers("weights", weights), numbers("mean", means), numbers("cov", covs)
     K, d = means.shape if means.dim() == 2 else (0, 0)

@@ -191,7 +191,7 @@ def prepared(network: nn.Module, condition: Any, count: int, name: str = "condit
     return found.to(device)
 
 
-def _words(network: TextUNet, condition: Any, count: int, name: str, device) -> Tensor:
+def _words(network: TextUNet, condition: Any, count: int, name: str, device: Any) -> Tensor:
     """Texts, token numbers (count, L), or vectors (count, L, dim) -> vectors (count, L, dim)."""
     if _is_text(condition):
         tokens = network.tokens(condition).to(device)  # (1 or count, L)

@@ -140,7 +140,7 @@ class Randomness:
         self._caller = self._now()
         self._set(self._own)
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         self._own = self._now()
         self._set(self._caller)
 

@@ -65,7 +65,7 @@ def summary(log: dict[str, Tensor], step: int, lr: float, seconds: float, rate: 
     return Progress(step, float(losses.mean()), lr, by_level, norm, seconds, rate)
 
 
-def collect(run: Iterator[Progress], config, name: str, show: bool) -> list[Progress]:
+def collect(run: Iterator[Progress], config: Any, name: str, show: bool) -> list[Progress]:
     """Run ``fit`` to its end; returns its records, with a bar that tells the time left if ``show``.
 
     ``config``: the FitConfig of the run. Ctrl-C waits for the end of a step of ``fit``.

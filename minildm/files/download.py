@@ -12,7 +12,7 @@ import hashlib
 import tarfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -180,7 +180,7 @@ def _source(name: str) -> Source:
     return SOURCES[name]
 
 
-def _pooch():
+def _pooch() -> Any:
     """The package pooch, which fetches: only those who download need it."""
     try:
         import pooch

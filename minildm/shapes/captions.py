@@ -17,7 +17,7 @@ accepts any.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -223,7 +223,7 @@ def _read_relation(text: str, words: list[str], place: int) -> tuple[str, int]:
     raise _misplaced(text, words, place, f"a relation to a second object ({names})")
 
 
-def _take(text: str, words: list[str], place: int, known, expected: str) -> tuple[str, int]:
+def _take(text: str, words: list[str], place: int, known: Any, expected: str) -> tuple[str, int]:
     if place < len(words) and words[place] in known:
         return words[place], place + 1
     names = f" ({', '.join(known)})" if len(known) > 1 else ""
