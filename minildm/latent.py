@@ -21,7 +21,8 @@ from minildm.checks import inputs
 from minildm.checks import model as checks
 from minildm.denoise import Denoiser, guided, network_denoiser
 from minildm.files.checkpoint import CheckpointError, load_weights
-from minildm.files.model import check_target, read_model, write_model
+from minildm.files.model import read_model, write_model
+from minildm.files.places import check_target
 from minildm.interfaces import Schedule
 from minildm.noise import keyed_normal
 from minildm.predict import Parameterization

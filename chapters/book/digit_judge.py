@@ -13,13 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from book.networks import load_network
 from minildm import checks
 from minildm.checks import inputs
 from minildm.checks.inputs import OVERSHOOT
 from minildm.data import LabelledSplit
 from minildm.engine.fit import build
 from minildm.engine.settings import FitConfig
-from minildm.files.checkpoint import load_network
 from minildm.files.places import SHIPPED, book_folder
 from minildm.noise import Batch
 from minildm.train import Trained, train_network

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from book import digit_judge
+from book.networks import save_network
 from book.pixel_space import PixelTraining, train_pixels
 from book.shape_reader import ReaderTraining, held_out, train_reader
 from minildm.data import digits
 from minildm.engine.devices import is_main_process
-from minildm.files.checkpoint import save_network
 from minildm.recipes import EXAMPLE, TRAINING, Recipe
 
 

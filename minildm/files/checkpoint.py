@@ -12,9 +12,8 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -24,6 +23,7 @@ from torch import Tensor, nn
 N = TypeVar("N", bound=nn.Module)
 
 WEIGHTS, CONFIG, FIGURES = "model.safetensors", "config.json", "metrics.json"
+AGAIN = "fetch or save both files again"
 PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # torch.save, pickle
 
 
@@ -60,9 +60,8 @@ def load_checkpoint(folder: str | Path) -> tuple[dict[str, Tensor], dict]:
     for a pickle, and for weights that are NaN or infinite.
     """
     folder = Path(folder)
-    wanted = {CONFIG: [folder / CONFIG, folder / _beside(CONFIG)], WEIGHTS: [folder / WEIGHTS]}
-    for name, places in wanted.items():
-        if not any(place.is_file() for place in places):
+    for name, other in ((CONFIG, _beside(CONFIG)), (WEIGHTS, WEIGHTS)):
+        if not (folder / name).is_file() and not (folder / other).is_file():
             raise FileNotFoundError(f"{folder / name} is missing; give a folder written by save()")
     data = (folder / WEIGHTS).read_bytes()
     place, config = _find_config(folder, data)
@@ -72,16 +71,12 @@ def load_checkpoint(folder: str | Path) -> tuple[dict[str, Tensor], dict]:
             "reading a pickle can run any code: fetch or save the checkpoint as safetensors"
         )
     if hashlib.sha256(data).hexdigest() != config.pop("sha256"):
-        raise CheckpointError(
-            f"{folder / WEIGHTS} does not belong to its {CONFIG} (other SHA-256): it is damaged or "
-            "from another run; fetch or save both files again"
-        )
+        said = f"does not belong to its {CONFIG} (other SHA-256): it is damaged or from another run"
+        raise CheckpointError(f"{folder / WEIGHTS} {said}; {AGAIN}")
     digest = config.pop("sha256_config", None)
     if digest is not None and digest != _digest(config):
-        raise CheckpointError(
-            f"{place} was changed after it was written (other SHA-256): put the original back, or "
-            "fetch or save both files again"
-        )
+        said = "was changed after it was written (other SHA-256): put the original back, or"
+        raise CheckpointError(f"{place} {said} {AGAIN}")
     try:
         tensors = load(data)
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
@@ -113,20 +108,19 @@ def _find_config(folder: Path, data: bytes) -> tuple[Path, dict]:
 
     That is config.json, or what lies beside it if only that belongs to the weights.
     """
-    places = [folder / CONFIG, folder / _beside(CONFIG)]
-    found = [place for place in places if place.is_file()]
-    if len(found) == 2 or (found and found[0] != places[0]):
+    usual, beside = folder / CONFIG, folder / _beside(CONFIG)
+    if beside.is_file():
         digest = hashlib.sha256(data).hexdigest()
-        for place in found:
+        for place in filter(Path.is_file, (usual, beside)):
             try:
                 config = _read_config(place)
             except CheckpointError:
                 continue
             if config["sha256"] == digest:
                 return place, config
-    if not places[0].is_file():
-        raise FileNotFoundError(f"{folder / CONFIG} is missing; give a folder written by save()")
-    return places[0], _read_config(places[0])
+    if not usual.is_file():
+        raise FileNotFoundError(f"{usual} is missing; give a folder written by save()")
+    return usual, _read_config(usual)
 
 
 def _read_config(place: Path) -> dict:
@@ -136,9 +130,8 @@ def _read_config(place: Path) -> dict:
             return dict(config)
         raise TypeError("its sha256 is no text")
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise CheckpointError(
-            f"{place} is not a checkpoint's config ({error!r}); fetch or save it again"
-        ) from error
+        said = f"is not a checkpoint's config ({error!r})"
+        raise CheckpointError(f"{place} {said}; {AGAIN}") from error
 
 
 def _digest(config: Mapping) -> str:
@@ -179,26 +172,6 @@ def build_for(
                 f"must be {wanted.get(name)}"
             )
     return make()
-
-
-def save_network(net: nn.Module, config: Any, metrics: Mapping, folder: str | Path) -> None:
-    """Write a network of one class: weights, its dataclass ``config``, and measured figures."""
-    save_checkpoint(folder, net.state_dict(), {"model": type(net).__name__, **asdict(config)})
-    write_figures(metrics, folder)
-
-
-def load_network(kind: type[nn.Module], folder: str | Path) -> nn.Module:
-    """``kind(width)`` as ``save_network`` wrote it, in evaluation mode.
-
-    Raises FileNotFoundError if it is missing, CheckpointError if it is damaged or something else.
-    """
-    tensors, config = load_checkpoint(folder)
-    width = config.get("width")
-    if config.get("model") != kind.__name__ or type(width) is not int or not 0 < width < 2**16:
-        raise CheckpointError(f"{folder} does not hold a {kind.__name__}; give another folder")
-    net = build_for(lambda: kind(width), tensors, folder)
-    load_weights(net, tensors, folder)
-    return net.eval()
 
 
 def write_figures(metrics: Mapping, folder: str | Path) -> None:

@@ -9,7 +9,6 @@ The models of the book are in data/checkpoints (places.py); their folder's name 
 them.
 """
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -22,13 +21,13 @@ from torch import Tensor
 from minildm import schedule as schedules
 from minildm.autoencoder import Autoencoder, AutoencoderConfig, Folding, FoldingConfig
 from minildm.checks import inputs
-from minildm.files import places
 from minildm.files.checkpoint import (
     CheckpointError,
     build_for,
     load_checkpoint,
     save_checkpoint,
 )
+from minildm.files.places import find_model
 from minildm.interfaces import Schedule
 from minildm.shapes import captions
 from minildm.text import TextUNet, TextUNetConfig, build_network
@@ -70,23 +69,17 @@ def write_model(folder: str | Path, model: "LatentDiffusion", dtype: torch.dtype
 
 
 def _check_writable(model: "LatentDiffusion", dtype: torch.dtype | None) -> None:
-    if dtype is not None and dtype not in ROUNDED_TO:
-        raise ValueError(
-            f"dtype must be None, torch.float16, bfloat16, float32 or float64; got {dtype}"
-        )
-    kinds = {
-        "autoencoder": (model.autoencoder, tuple(AUTOENCODERS)),
-        "network": (model.network, ("UNet", "TextUNet")),
-        "schedule": (model.schedule, SCHEDULES),
-    }
-    for name, (part, known) in kinds.items():
-        if type(part).__name__ not in known:
-            raise ValueError(
-                f"{name} is a {type(part).__name__}; a file of a model holds {' or '.join(known)}"
-            )
-    if model.parameterization.name not in PARAMETERIZATIONS:
-        names = ", ".join(PARAMETERIZATIONS)
-        raise ValueError(f"parameterization must be {names}; got {model.parameterization.name}")
+    if dtype not in (None, *ROUNDED_TO):
+        names = "float16, bfloat16, float32 or float64"
+        raise ValueError(f"dtype must be None, torch.{names}; got {dtype}")
+    for name, made, known in (
+        ("autoencoder", type(model.autoencoder).__name__, AUTOENCODERS),
+        ("network", type(model.network).__name__, ("UNet", "TextUNet")),
+        ("schedule", type(model.schedule).__name__, SCHEDULES),
+        ("parameterization", model.parameterization.name, PARAMETERIZATIONS),
+    ):
+        if made not in known:
+            raise ValueError(f"{name} is a {made}; a file of a model holds {' or '.join(known)}")
 
 
 def read_model(
@@ -101,10 +94,8 @@ def read_model(
     tensors, config = load_checkpoint(place)
     betas = tensors.pop("betas", None)
     if config.get("model") != "LatentDiffusion":
-        raise CheckpointError(
-            f"{place}/config.json: model is {config.get('model')!r}, not LatentDiffusion; give "
-            "another folder"
-        )
+        said = f"model is {config.get('model')!r}, not LatentDiffusion; give another folder"
+        raise CheckpointError(f"{place}/config.json: {said}")
     autoencoder = _autoencoder(config, tensors, place)
     with _field(place, "network"):
         network_config = _network(config["network"])
@@ -141,10 +132,8 @@ def _autoencoder(config: Mapping, tensors: Mapping[str, Tensor], place: Path) ->
     autoencoder = build_for(lambda: make(sizes), _under("autoencoder.", tensors), place)
     scale = tensors["autoencoder.scale"]
     if not (scale.is_floating_point() and scale > 0):
-        raise CheckpointError(
-            f"{place}: autoencoder.scale must be positive and real; it is {scale.item()}, "
-            f"{scale.dtype}"
-        )
+        said = f"must be positive and real; it is {scale.item()}, {scale.dtype}"
+        raise CheckpointError(f"{place}: autoencoder.scale {said}")
     return autoencoder
 
 
@@ -161,9 +150,8 @@ def _field(place: Path, name: str) -> Iterator[None]:
         yield
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         what = "is missing" if isinstance(error, KeyError) else f"cannot be used: {error}"
-        raise CheckpointError(
-            f"{place}/config.json describes no LatentDiffusion: {name} {what}; save it again"
-        ) from error
+        said = f"describes no LatentDiffusion: {name} {what}; save it again"
+        raise CheckpointError(f"{place}/config.json {said}") from error
 
 
 def _known(value: Any, known: Sequence[str]) -> str:
@@ -174,60 +162,6 @@ def _known(value: Any, known: Sequence[str]) -> str:
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def find_model(name: str | Path) -> Path:
-    """The folder of a model.
-
-    A bare name of the book ("digits") is the book's model, whatever lies in the working directory.
-    Anything else is a folder, else a name in $MINILDM_DATA or in data/checkpoints.
-    Raises FileNotFoundError, saying where it was looked for.
-    """
-    if places.is_bare(name) and name in places.MODELS:
-        place, here = places.book_folder(name), Path(name)
-        if places.is_folder(here) and not here.samefile(place):
-            warnings.warn(
-                f"{name!r} is the book's model, in {place}; write './{name}' for the folder of "
-                "that name in the working directory",
-                stacklevel=4,
-            )
-        return place
-    if str(name) and places.is_folder(Path(name)):
-        return Path(name)
-    found = places.by_name(str(name)) if places.is_bare(name) else None
-    if found is None:
-        raise FileNotFoundError(
-            f"there is no folder {str(name)[:200]!r} in {Path.cwd()}, and no model of that name: "
-            f"{places.where_looked()}. Give a folder written by save(), or one of "
-            f"{', '.join(shipped_models()) or 'none so far'}"
-        )
-    return found
-
-
-def check_target(folder: str | Path, overwrite: bool) -> None:
-    """Raise ValueError where saving to ``folder`` would hide or replace a model of the book.
-
-    ``overwrite``: it is meant. A bare name of the book is refused even then: loaded by that name,
-    the book's model would come.
-    """
-    if places.is_bare(folder) and folder in places.MODELS:
-        raise ValueError(
-            f"{folder!r} is the name of a model of the book; save to './{folder}', or under "
-            "another name"
-        )
-    path = Path(folder).resolve()
-    shipped = any(home.resolve() == path.parent for home in places.homes())
-    if shipped and (path / "config.json").exists() and not overwrite:
-        raise ValueError(
-            f"{path} holds a model that comes with the book; overwrite=True replaces it"
-        )
-
-
-def shipped_models() -> list[str]:
-    """Names of the latent diffusion models in $MINILDM_DATA and in data/checkpoints."""
-    found = [place for home in places.homes() for place in home.glob("*/config.json")]
-    kinds = {p.parent.name: p.read_text("utf-8", errors="replace") for p in reversed(found)}
-    return sorted(name for name, text in kinds.items() if '"LatentDiffusion"' in text)
 
 
 def _rounded(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:

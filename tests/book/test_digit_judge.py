@@ -24,11 +24,12 @@ from book.digit_judge import (
     spots,
     train_classifier,
 )
+from book.networks import save_network
 from book.results import read_results, write_results
 from minildm.__main__ import main
 from minildm.data import digits
 from minildm.engine.settings import FitConfig
-from minildm.files.checkpoint import CheckpointError, save_checkpoint, save_network
+from minildm.files.checkpoint import CheckpointError, save_checkpoint
 from minildm.noise import Batch
 
 

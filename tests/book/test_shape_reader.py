@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from book.digit_judge import DigitClassifier
+from book.networks import save_network
 from book.shape_reader import (
     CHOICES,
     HOME,
@@ -19,7 +20,7 @@ from book.shape_reader import (
 )
 from minildm.engine.fit import build
 from minildm.engine.settings import FitConfig
-from minildm.files.checkpoint import CheckpointError, save_network
+from minildm.files.checkpoint import CheckpointError
 from minildm.shapes.scenes import ATTRIBUTES, Pictures, splits
 
 

@@ -14,7 +14,7 @@ from book import digit_judge as classifier
 from book import shape_reader as features
 from minildm.files import checkpoint, places
 from minildm.files.checkpoint import CheckpointError, save_checkpoint
-from minildm.files.model import find_model, shipped_models
+from minildm.files.places import find_model, shipped_models
 from minildm.latent import LatentDiffusion
 from minildm.schedule import CosineSchedule, FlowSchedule
 

@@ -19,7 +19,7 @@ from book.ch05_2_unet.cost import costs
 from book.ch05_5_text_to_image.copies import memorised, nearest
 from book.shape_reader import distance, load_reader
 from minildm.engine.devices import surroundings
-from minildm.files.model import find_model
+from minildm.files.places import find_model
 from minildm.latent import LatentDiffusion
 from minildm.samplers import ddim, dpmpp_2m, heun
 from minildm.shapes.captions import asked_texts

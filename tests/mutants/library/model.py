@@ -53,8 +53,8 @@ MUTANTS = [
         'if False:', (TOLD,),
     ),
     Mutant(
-        0, 'a folder hides a model of the book', 'minildm/files/model.py',
-        'if places.is_bare(name) and name in places.MODELS:',
+        0, 'a folder hides a model of the book', 'minildm/files/places.py',
+        'if is_bare(name) and name in MODELS:',
         'if False:', (FILES,),
     ),
     Mutant(
