@@ -84,17 +84,19 @@ def texts() -> Iterator[tuple[str, str]]:
 
 
 def _sentences(path: Path) -> Iterator[str]:
-    """Docstrings of a module, without the names in its code; strings that read like sentences."""
+    """Docstrings of a module, without names of the code; strings that read like sentences."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     docstrings = (ast.Module, ast.ClassDef, ast.FunctionDef)
-    names = _names(tree)
+    names = _names(tree) | {beside.stem for beside in path.parent.glob("*.py")}
+    seen = set()
     for node in ast.walk(tree):
         if isinstance(node, docstrings) and (text := ast.get_docstring(node)):
+            seen.add(node.body[0].value)
             lines = text.splitlines()  # an indented line is a formula or a table of names
             text = "\n".join(line for line in lines if not line.startswith("  "))
             yield WORD.sub(lambda word: " " if word[0] in names else word[0], text)
-        elif isinstance(node, ast.Constant) and SENTENCE.match(str(node.value)):
-            yield node.value
+        elif node not in seen and isinstance(getattr(node, "value", None), str):
+            yield node.value * bool(SENTENCE.match(node.value))
 
 
 def _names(tree: ast.Module) -> set[str]:
