@@ -16,6 +16,7 @@ import math
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from minildm.checks import inputs
@@ -139,15 +140,11 @@ def _background(x: Tensor) -> Tensor:
 @functools.cache
 def _coarse() -> tuple[Tensor, Tensor]:
     """Of every stamp at half size: the spectrum of its mirror image (K, 32, 17), and |a|² (K,)."""
-    small = torch.nn.functional.avg_pool2d(_flat_stamps(pad=1), 2)  # (K, 14, 14)
-    full = torch.nn.functional.pad(small, (0, HALF - small.shape[1]) * 2)
+    every = stamps().flatten(0, 2)  # (sizes · fills · shapes = K, STAMP, STAMP)
+    small = F.avg_pool2d(F.pad(every, (1, 1, 1, 1)), 2)  # (K, 14, 14)
+    full = F.pad(small, (0, HALF - small.shape[1]) * 2)
     centred = full.roll((-(STAMP // 4 + 1),) * 2, dims=(1, 2))  # the centre on pixel 0
     return torch.fft.rfft2(centred).conj(), small.square().sum((1, 2))
-
-
-def _flat_stamps(pad: int = 0) -> Tensor:
-    flat = stamps().reshape(-1, STAMP, STAMP)  # (sizes · fills · shapes = K, STAMP, STAMP)
-    return torch.nn.functional.pad(flat, (pad, pad, pad, pad))
 
 
 def _best(d: Tensor, level: Tensor) -> _Found:
@@ -156,11 +153,11 @@ def _best(d: Tensor, level: Tensor) -> _Found:
     First a coarse look over all places at half the resolution, then a fine one around the best.
     """
     v = palette(COLOURS) - level[:, None]  # (n, colours, 3)
-    centre = 2 * _coarse_place(torch.nn.functional.avg_pool2d(d, 2), v)  # (n, 2)
+    centre = 2 * _coarse_place(F.avg_pool2d(d, 2), v)  # (n, 2)
     reach = STAMP // 2 + SEARCH
     window = _windows(d, centre, 2 * reach)  # (n, 3, STAMP + 2·SEARCH, same)
-    flat, moves = _flat_stamps(), 2 * SEARCH + 1
-    overlap = torch.nn.functional.conv2d(window.flatten(0, 1)[:, None], flat[:, None])
+    flat, moves = stamps().flatten(0, 2), 2 * SEARCH + 1  # (K, STAMP, STAMP)
+    overlap = F.conv2d(window.flatten(0, 1)[:, None], flat[:, None])
     overlap = overlap.reshape(len(d), 3, -1)  # (3n, K, moves, moves) -> (n, 3, K·moves²)
     energy = flat.square().sum((1, 2))  # (K,)
     cost = v.square().sum(2)[:, :, None] * energy  # (n, colours, K): |a|² |v|²
@@ -193,7 +190,7 @@ def _coarse_place(d: Tensor, v: Tensor) -> Tensor:
 
 def _windows(d: Tensor, centre: Tensor, side: int) -> Tensor:
     """Squares (n, 3, side, side) of d (n, 3, H, W) around ``centre``; 0 outside the picture."""
-    padded = torch.nn.functional.pad(d, (side // 2,) * 4)
+    padded = F.pad(d, (side // 2,) * 4)
     line = torch.arange(side)
     down, right = centre[:, 0, None] + line, centre[:, 1, None] + line  # (n, side) each
     n = torch.arange(len(d))[:, None, None]
