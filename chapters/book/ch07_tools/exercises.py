@@ -198,7 +198,7 @@ def _check_grid(grid) -> str | None:
 GRID = Exercise(
     id="7-3",
     title="the grid on which ours does what Stable Diffusion's DDIM does",
-    setup="import torch\nfrom minildm import rosetta",
+    setup="import torch\nfrom book.ch07_tools import rosetta",
     stub="friend_grid = ...  # YOUR CODE HERE: int64, shape (21,)",
     solution="""
 friend_grid = rosetta.spaced(1000, 20, "leading", offset=1)
