@@ -26,8 +26,7 @@ _MODULES = {  # the same as in __init__.pyi, which type checkers and editors rea
     "predict": "EPS FLOW Parameterization V Z0",
     "denoise": "NetworkDenoiser clipped gaussian_denoiser guided mixture_denoiser network_denoiser",
     "samplers": "Snapshot ddim ddpm dpmpp_2m heun sample",
-    "losses": "diffusion_loss kl_loss min_snr_weight random_times "
-    "reconstruction_loss",
+    "losses": "diffusion_loss kl_loss min_snr_weight random_times reconstruction_loss",
     "noise": "Batch batch_indices keyed_normal keyed_uniform seeded",
     "autoencoder": "Autoencoder AutoencoderConfig Folding FoldingConfig",
     "unet": "UNet UNetConfig",
@@ -41,8 +40,7 @@ _MODULES = {  # the same as in __init__.pyi, which type checkers and editors rea
     "engine.records": "Progress",
     "latent": "LatentDiffusion",
     "data": "LabelledSplit digits gaussian mixture ring to_unit_range",
-    "metrics": "Coverage frechet_distance "
-    "frechet_gaussians mode_coverage psnr sliced_wasserstein",
+    "metrics": "Coverage frechet_distance frechet_gaussians mode_coverage psnr sliced_wasserstein",
     "files.checkpoint": "CheckpointError",
     "files.images": "save_png to_pil to_tensor",
 }

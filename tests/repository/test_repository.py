@@ -99,6 +99,7 @@ def test_the_code_keeps_the_style():
     assert result.returncode == 0, result.stdout
 
 
+@pytest.mark.slow
 def test_the_library_keeps_its_types():
     pytest.importorskip("mypy", reason="the extra tests brings it")
     command = [sys.executable, "-m", "mypy"]
