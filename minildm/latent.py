@@ -65,12 +65,10 @@ class LatentDiffusion(nn.Module):
         *, image_size: Sequence[int] | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
-        c = autoencoder.config.latent_channels
-        if network.config.channels != c:
-            raise ValueError(
-                f"the network denoises {network.config.channels} channels, but the autoencoder's "
-                f"latents have {c}; build both with the same number"
-            )
+        n, c = network.config.channels, autoencoder.config.latent_channels
+        if n != c:
+            made = f"the network denoises {n} channels, but the autoencoder's latents have {c}"
+            raise ValueError(f"{made}; build both with the same number")
         self.autoencoder, self.network = autoencoder, network
         self.schedule = checks.agreed_schedule(network, schedule)
         self.parameterization = checks.agreed_parameterization(

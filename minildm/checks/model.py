@@ -23,7 +23,6 @@ from minildm.predict import Parameterization, V
 from minildm.text import TextUNet
 
 MOST = 10**6  # pictures at once
-HERE = torch.empty(0)  # conditions hold numbers: none is on the meta device
 
 
 # --- its parts ------------------------------------------------------------------------------------
@@ -37,10 +36,8 @@ def agreed_schedule(network: nn.Module, given: Schedule | None) -> Schedule:
     learned = getattr(network, "trained_with", None)
     if given is None:
         if learned is None:
-            raise ValueError(
-                "schedule is missing, and this network does not know with which it was trained: "
-                "give the one of its training"
-            )
+            said = "this network does not know with which it was trained: give that one"
+            raise ValueError(f"schedule is missing, and {said}")
         return learned.schedule
     if not callable(given) or not hasattr(given, "times"):
         raise ValueError(
@@ -153,10 +150,8 @@ def how_many(condition: Any, z_T: Tensor | None, count: Any) -> int:
     given = asked if starts is None else starts
     if count is not None and given not in (None, count):
         what = "condition" if starts is None else "z_T"
-        raise ValueError(
-            f"count = {count}, but {what} has {given} entries: leave count out, or give one "
-            "condition for all"
-        )
+        instead = "leave count out, or give one condition for all"
+        raise ValueError(f"count = {count}, but {what} has {given} entries: {instead}")
     return given or count or 1
 
 
@@ -172,7 +167,7 @@ def prepared(network: nn.Module, condition: Any, count: int, name: str = "condit
     Raises ValueError, in the caller's words, for another kind of condition than the network's, for
     labels and texts that it does not know, and unless there is one entry for each image.
     """
-    device = next(network.parameters(), HERE).device
+    device = next(network.parameters(), torch.empty(0)).device
     if entries(condition) not in (None, count):
         raise ValueError(f"{name} has {len(condition)} entries for {count} images; give one each")
     if isinstance(network, TextUNet):
@@ -184,7 +179,7 @@ def prepared(network: nn.Module, condition: Any, count: int, name: str = "condit
         raise ValueError(f"this model has no condition; give {name} = None")
     if kind == "labels":
         return _labels(condition, count, size, name).to(device)
-    found = inputs.tensor(name, condition, HERE)
+    found = inputs.values(name, condition)
     inputs.finite(name, found)
     if found.dim() < 3:
         raise ValueError(f"{name} must be {kind}, one per image; got {tuple(found.shape)}")
@@ -200,10 +195,9 @@ def _words(network: TextUNet, condition: Any, count: int, name: str, device: Any
         got = repr(condition)[:100]
         if isinstance(condition, list | tuple) and any(isinstance(c, str) for c in condition):
             raise ValueError(f'{name} mixes texts and other things; "" is no text: {got}')
-        raise ValueError(
-            f"{name} must be a text, a list of texts, or token numbers (B, L); got {got}"
-        )
-    found, dim = inputs.tensor(name, condition, HERE).to(device), network.config.text.dim
+        wanted = "a text, a list of texts, or token numbers (B, L)"
+        raise ValueError(f"{name} must be {wanted}; got {got}")
+    found, dim = inputs.values(name, condition).to(device), network.config.text.dim
     if not found.is_floating_point():
         return network.encode(found)
     if found.dim() != 3 or found.shape[2] != dim:
@@ -215,10 +209,7 @@ def _words(network: TextUNet, condition: Any, count: int, name: str, device: Any
 def _labels(condition: Any, count: int, classes: int, name: str) -> Tensor:
     """int64 (count,), each in 0..classes, where ``classes`` means "no condition"."""
     if isinstance(condition, Tensor | np.ndarray):
-        labels = inputs.tensor(name, condition, HERE)
-        if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
-            raise ValueError(f"{name} must be whole numbers; got {labels.dtype}: use .long()")
-        condition = labels.tolist()
+        condition = inputs.whole_numbers(name, condition).tolist()
     several = isinstance(condition, list | tuple | range)
     named = {f"{name}[{i}]": x for i, x in enumerate(condition)} if several else {name: condition}
     for one, label in named.items():

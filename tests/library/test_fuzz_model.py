@@ -140,7 +140,7 @@ def calls() -> dict[str, Call]:
             lambda x: model.autoencoder.encode(x).mean, {"x": x}, network=True
         ),
         "Autoencoder.decode": Call(model.autoencoder.decode, {"z": z}, network=True),
-        "latent_size": Call(model.autoencoder.latent_size, {"size": (16, 16)}),
+        "latent_shape": Call(model.autoencoder.latent_shape, {"size": (16, 16)}),
         "measure_scale": Call(make().autoencoder.measure_scale, {"x": x, "batch": 5}),
         "to_pil": Call(lambda x: bool(images.to_pil(x)), {"x": x}),
         "to_tensor": Call(
