@@ -95,8 +95,12 @@ def _sentences(path: Path) -> Iterator[str]:
             lines = text.splitlines()  # an indented line is a formula or a table of names
             text = "\n".join(line for line in lines if not line.startswith("  "))
             yield WORD.sub(lambda word: " " if word[0] in names else word[0], text)
-        elif node not in seen and isinstance(getattr(node, "value", None), str):
-            yield node.value * bool(SENTENCE.match(node.value))
+        elif (
+            isinstance(node, ast.Constant)
+            and node not in seen
+            and SENTENCE.match(str(node.value))
+        ):
+            yield node.value
 
 
 def _names(tree: ast.Module) -> set[str]:
