@@ -5,39 +5,25 @@ from mutants import Mutant
 INSIDE = ("tests/book/test_inside.py",)
 
 MUTANTS = [
-    Mutant(
-        0, 'attention maps are not divided by the root of d', 'chapters/book/ch05_2_unet/inside.py',
+    Mutant(0, 'attention maps are not divided by the root of d', 'chapters/book/ch05_2_unet/inside.py',
         'scores = q @ k.transpose(2, 3) / math.sqrt(q.shape[-1])',
-        'scores = q @ k.transpose(2, 3)', INSIDE,
-    ),
-    Mutant(
-        0, 'attention maps sum to one over the listeners', 'chapters/book/ch05_2_unet/inside.py',
+        'scores = q @ k.transpose(2, 3)', INSIDE),
+    Mutant(0, 'attention maps sum to one over the listeners', 'chapters/book/ch05_2_unet/inside.py',
         'return scores.softmax(dim=-1)',
-        'return scores.softmax(dim=-2)', INSIDE,
-    ),
-    Mutant(
-        0, 'attention maps read what the mask forbids', 'chapters/book/ch05_2_unet/inside.py',
+        'return scores.softmax(dim=-2)', INSIDE),
+    Mutant(0, 'attention maps read what the mask forbids', 'chapters/book/ch05_2_unet/inside.py',
         'scores = scores.masked_fill(~mask[:, None, None], -math.inf)',
-        'pass', INSIDE,
-    ),
-    Mutant(
-        0, 'attention maps of the values instead of the keys', 'chapters/book/ch05_2_unet/inside.py',
+        'pass', INSIDE),
+    Mutant(0, 'attention maps of the values instead of the keys', 'chapters/book/ch05_2_unet/inside.py',
         'k, _ = layer.key_value(tokens if context is None else context).chunk(2, dim=-1)',
-        '_, k = layer.key_value(tokens if context is None else context).chunk(2, dim=-1)', INSIDE,
-    ),
-    Mutant(
-        0, 'operations of a part are counted from the start', 'chapters/book/ch05_2_unet/inside.py',
+        '_, k = layer.key_value(tokens if context is None else context).chunk(2, dim=-1)', INSIDE),
+    Mutant(0, 'operations of a part are counted from the start', 'chapters/book/ch05_2_unet/inside.py',
         'flops = counter.get_total_flops() - before.pop()',
-        'flops = counter.get_total_flops()', INSIDE,
-    ),
-    Mutant(
-        0, 'hooks stay where they were put', 'chapters/book/ch05_2_unet/inside.py',
+        'flops = counter.get_total_flops()', INSIDE),
+    Mutant(0, 'hooks stay where they were put', 'chapters/book/ch05_2_unet/inside.py',
         'at.callback(part.register_forward_pre_hook(keep).remove)',
-        'part.register_forward_pre_hook(keep)', INSIDE,
-    ),
-    Mutant(
-        0, 'influences of channels cancel', 'chapters/book/ch05_2_unet/inside.py',
+        'part.register_forward_pre_hook(keep)', INSIDE),
+    Mutant(0, 'influences of channels cancel', 'chapters/book/ch05_2_unet/inside.py',
         'heard += gradient[0].square().sum(0)',
-        'heard += gradient[0].sum(0)', INSIDE,
-    ),
+        'heard += gradient[0].sum(0)', INSIDE),
 ]  # fmt: skip
