@@ -9,8 +9,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-START = "chapters/source/00_start_here.md"
-DOCUMENTS = ("docs/architecture.md", "CONTRIBUTING.md", "README.md", START)
 FOLDERS = {"minildm": "minildm", "book": "chapters/book", "tools": "tools", "tests": "tests"}
 FILES = {room: sorted((ROOT / folder).rglob("*.py")) for room, folder in FOLDERS.items()}
 SOURCES = sorted((ROOT / "chapters" / "source").glob("*.md"))
@@ -104,15 +102,6 @@ def test_imports_do_not_run_in_circles(room):
     while free := {module for module in needs if not needs[module] & needs.keys()}:
         needs = {module: asked for module, asked in needs.items() if module not in free}
     assert needs == {}, "each of these waits for another"
-
-
-@pytest.mark.parametrize("document", DOCUMENTS)
-def test_paths_that_a_document_names_are_there(document):
-    text = (ROOT / document).read_text(encoding="utf-8")
-    rooms = "|".join(["minildm", "chapters", "data", "docs", "tools", "tests"])
-    for path in re.findall(rf"`((?:{rooms})/[^`\s]*)`", text):
-        found = list(ROOT.glob(path.rstrip("/"))) if "NAME" not in path else [path]
-        assert found, f"{document}: {path}"
 
 
 def test_things_are_where_the_page_says():

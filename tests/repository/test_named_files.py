@@ -1,11 +1,11 @@
 """Files, modules and commands that the chapters and the documents name are there."""
 
-import importlib
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
+from registry import resolve
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "chapters" / "source").glob("*.md"))
@@ -28,20 +28,6 @@ def is_here(file: str) -> bool:
     return any(path == file or path.endswith(f"/{file}") for path in HERE)
 
 
-def found(dotted: str) -> object:
-    """The module or what is in it; raises ImportError or AttributeError where there is none."""
-    parts = dotted.split(".")
-    for k in range(len(parts), 0, -1):
-        try:
-            thing = importlib.import_module(".".join(parts[:k]))
-        except ModuleNotFoundError:
-            continue
-        for name in parts[k:]:
-            thing = getattr(thing, name)
-        return thing
-    raise ImportError(dotted)
-
-
 @pytest.mark.parametrize("page", [*SOURCES, *DOCUMENTS], ids=lambda path: path.name)
 def test_what_a_page_names_is_there(page):
     for text in named(page.read_text(encoding="utf-8")):
@@ -50,7 +36,7 @@ def test_what_a_page_names_is_there(page):
         for path in re.findall(rf"(?<![\w./-])(?:{ROOMS})/[^\s]*", text):
             assert "NAME" in path or list(ROOT.glob(path.rstrip("/.,:"))), f"`{text}`"
         for dotted in re.findall(r"(?<![\w./-])(?:minildm|book)(?:\.[A-Za-z_]\w*)+", text):
-            assert dotted.endswith(".py") or found(dotted) is not None, f"`{text}`"
+            assert dotted.endswith(".py") or resolve(dotted) is not None, f"`{text}`"
 
 
 @pytest.mark.parametrize("page", SOURCES, ids=lambda path: path.stem)
