@@ -122,10 +122,7 @@ class Autoencoder(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def encode(self, x: Tensor) -> Gaussian:
-        """q(z | x) = N(mean, var), each (B, c, h, w), unscaled.
-
-        Raises ValueError unless x is (B, C, H, W) with H and W multiples of ``factor``.
-        """
+        """q(z | x) = N(mean, var), each (B, c, h, w), unscaled; ValueError as ``check_images``."""
         x = self.check_images(x)
         mean, log_var = self.encoder(x).chunk(2, dim=1)  # (B, 2c, h, w) -> 2 x (B, c, h, w)
         return Gaussian(mean, log_var.clamp(-20, 10).exp())

@@ -199,13 +199,9 @@ class UNet(nn.Module):
         return layers, c
 
     def forward(
-        self,
-        z_t: Tensor,
-        t: Tensor,
-        condition: Tensor | None = None,
-        drop: Tensor | None = None,
+        self, z_t: Tensor, t: Tensor, condition: Tensor | None = None, drop: Tensor | None = None,
         mask: Tensor | None = None,
-    ) -> Tensor:
+    ) -> Tensor:  # fmt: skip
         """The output for z_t (B, c, h, w) at t (B,): int64 1..T, or float in [0, 1].
 
         ``condition``: see ``UNetConfig``; None is the null condition for all.
