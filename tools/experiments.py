@@ -172,7 +172,7 @@ def train(args: Any) -> None:
 
     It goes to outputs/NAME (or to --out); see also python -m minildm train --help.
     """
-    from book.trainings import RECIPES
+    from book.recipes import RECIPES
 
     commands.train(args, RECIPES)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import experiments
 import pytest
 
-from book import trainings
+from book import recipes as trainings
 from book.ablations.plans import PLANS
 from book.digit_judge import ClassifierConfig
 from minildm.__main__ import main

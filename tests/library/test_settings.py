@@ -7,7 +7,7 @@ import experiments
 import pytest
 import torch
 
-from book import trainings
+from book import recipes as trainings
 from book.digit_judge import ClassifierConfig
 from minildm import __main__ as command_line
 from minildm import recipes as registry

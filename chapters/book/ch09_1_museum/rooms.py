@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from book.ch09_1_museum import latents, output, samplers, schedule, training
+from book.ch09_1_museum import latents_and_editing, output, samplers, schedule, training
 from book.ch09_1_museum.exhibit import Exhibit
 
 ROOMS: dict[str, list[Exhibit]] = {
@@ -10,7 +10,7 @@ ROOMS: dict[str, list[Exhibit]] = {
     "samplers": samplers.EXHIBITS,
     "what the network says": output.EXHIBITS,
     "data, layers, training": training.EXHIBITS,
-    "latents and editing": latents.EXHIBITS,
+    "latents and editing": latents_and_editing.EXHIBITS,
 }
 EXHIBITS: list[Exhibit] = [exhibit for room in ROOMS.values() for exhibit in room]
 HIDDEN = samplers.HIDDEN  # of exercise 9.1-2
