@@ -199,11 +199,9 @@ def _draw(args: Any, model: Any, asked: list | None) -> Any:
 
 def _picture(path: Path, model: Any, mode: str | None = None) -> Any:
     """A picture as the model takes it (1, C, H, W): its middle, in the right size."""
-    import torch
-
     from minildm.files.images import to_tensor
 
-    _, channels, *size = model.decode(torch.zeros(1, *model.latent_shape)).shape
+    channels, *size = model.image_shape
     return to_tensor(path, size, mode or ("L" if channels == 1 else "RGB"))
 
 
