@@ -18,7 +18,10 @@ from jupytext import read
 from spellchecker import SpellChecker
 
 LISTED = BOOK / "tests" / "words.txt"
-PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "data/README.md", "docs/architecture.md")
+PAGES = (
+    "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md", "data/README.md",
+    "docs/architecture.md",
+)  # fmt: skip
 NOT_PROSE = re.compile(
     r"```.*?```|``[^`]*``|`[^`\n]*`|\$\$.*?\$\$|\$[^$\n]*\$|\]\([^)\n]*\)|https?://\S+|<[^>\n]+>"
     r"|\[@[^\]]*\]|\b\S*[_\d/=.\\(){}]\S+|-{2}\w+",

@@ -9,7 +9,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-FOLDERS = {"minildm": "minildm", "book": "chapters/book", "tools": "tools", "tests": "tests"}
+FOLDERS = {
+    "minildm": "minildm", "book": "chapters/book", "tools": "tools", "benchmarks": "benchmarks",
+    "tests": "tests",
+}  # fmt: skip
 FILES = {room: sorted((ROOT / folder).rglob("*.py")) for room, folder in FOLDERS.items()}
 SOURCES = sorted((ROOT / "chapters" / "source").glob("*.md"))
 TOOLS = {path.stem for path in FILES["tools"]}
@@ -57,7 +60,8 @@ def imports(path: Path) -> frozenset[str]:
 def room_of(name: str) -> str:
     """The room that an imported name lies in; "" if it is not of this house."""
     first = name.split(".")[0]
-    return first if first in ("minildm", "book", "tests") else "tools" * (first in TOOLS)
+    rooms = ("minildm", "book", "benchmarks", "tests")
+    return first if first in rooms else "tools" * (first in TOOLS)
 
 
 def test_no_room_imports_from_another_without_an_arrow():
@@ -91,7 +95,7 @@ def at_the_top(tree: ast.Module):
         yield node
 
 
-@pytest.mark.parametrize("room", ["minildm", "book"])
+@pytest.mark.parametrize("room", ["minildm", "book", "benchmarks"])
 def test_imports_do_not_run_in_circles(room):
     modules = {module_of(path): path for path in FILES[room]}
     needs = {}

@@ -9,9 +9,10 @@ from registry import resolve
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "chapters" / "source").glob("*.md"))
-DOCUMENTS = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+PAGES = ("README.md", "CONTRIBUTING.md", "benchmarks/README.md")
+DOCUMENTS = [*sorted((ROOT / "docs").glob("*.md")), *(ROOT / name for name in PAGES)]
 BOOK = sorted((ROOT / "chapters" / "book").rglob("*.py"))
-ROOMS = "minildm|chapters|data|docs|tools|tests"
+ROOMS = "minildm|chapters|data|docs|tools|benchmarks|tests"
 ELSEWHERE = {  # of other projects, and what stands for a name
     "train_text_to_image.py", "train_autoencoderkl.py", "fashion_mnist_dit_cond.py",
 }  # fmt: skip
