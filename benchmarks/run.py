@@ -162,7 +162,7 @@ def main(words: Sequence[str] | None = None) -> int:
     options = Options(**{field.name: getattr(asked, field.name) for field in fields(Options)})
     torch.set_num_threads(options.threads)
     stored, new = read(asked.out), {}
-    print(", ".join(f"{key} {value}" for key, value in machine().items()), f"; load {load()}")
+    print(", ".join(f"{key} {value}" for key, value in {**machine(), "load": load()}.items()))
     for name in asked.cases or CASES:
         print(f"{name}: {case(name).QUESTION}", flush=True)
         new[name] = measured(name, options)

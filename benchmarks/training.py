@@ -1,5 +1,6 @@
 """One training step: forward, backward, clipping, optimiser, on the same inputs."""
 
+import itertools
 from collections.abc import Callable
 
 import torch
@@ -9,12 +10,18 @@ from torch import Tensor, nn
 from benchmarks import rivals
 from benchmarks.measure import Options, Row, interleaved, scaled
 from book.ch05_2_unet.cost import parameters
-from minildm.engine.optim import make_optimizer
+from minildm.engine.optim import EMA, make_optimizer
 from minildm.engine.settings import FitConfig
+from minildm.noise import Batch
+from minildm.shapes.training import SCHEDULE, ShapesTraining
+from minildm.text import build_network
+from minildm.train import denoiser_loss
 from minildm.unet import UNet
+from minildm.words import NULL
 
 NAME = "training"
-QUESTION = "How long does one training step take, for networks with as many parameters?"
+QUESTION = "How long does one training step of 64 take, for networks with as many parameters?"
+WHOLE = "ours, all of a step of the shapes training"
 OURS = {  # name -> told a context?, optimiser
     "ours": (True, "adamw"),
     "ours, Muon": (True, "muon"),
@@ -51,16 +58,36 @@ def rival_step(name: str, batch: int) -> tuple[nn.Module, Callable]:
     return net, stepper(net, call, torch.optim.AdamW(net.parameters(), 1e-4), batch)
 
 
+def whole_step(batch: int) -> tuple[nn.Module, Callable]:
+    """What the text-to-image training does at each step: captions are read, noise is drawn, the
+    loss is weighed, Muon, and the running average of the weights.
+    """
+    config, (z0, *_), steps = ShapesTraining().denoiser, rivals.inputs(batch), itertools.count()
+    tokens = torch.full((batch, rivals.WORDS), NULL)
+    net, loss = build_network(config.model), denoiser_loss(config, SCHEDULE, z0, tokens)
+    optimizer = make_optimizer(net, config.fit, torch.device("cpu"))
+    ema = EMA(net, config.fit.ema)
+
+    def step() -> None:
+        loss(net, Batch(0, next(steps), torch.arange(batch)))[0].mean().backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        ema.update(net)
+
+    return net, step
+
+
 def run(options: Options) -> dict:
     notes = [note for name in rivals.RIVALS if (note := rivals.why_not(name))]
     made = {name: our_step(*how, options.batch) for name, how in OURS.items()}
+    made[WHOLE] = whole_step(options.batch)
     for name in rivals.RIVALS:
         if not rivals.why_not(name):
             made[name] = rival_step(name, options.batch)
     return {
         "parameters": {name: parameters(net) for name, (net, _) in made.items()},
         "seconds": interleaved({name: step for name, (_, step) in made.items()}, options),
-        "batch": options.batch,
         "notes": notes,
     }
 
@@ -70,12 +97,11 @@ def rows(result: dict) -> list[Row]:
     pairs += [("ours, no context", name) for name in list(rivals.RIVALS)[1:]]
     seconds, table = result["seconds"], []
     for mine, rival in pairs:
-        what = f"step of {result['batch']}, {_millions(result, mine)}{mine.removeprefix('ours')}"
-        against = f"{rival}, {_millions(result, rival)}" if rival in seconds else ""
         theirs = scaled(seconds.get(rival, ()), 1e3)
-        table.append(Row(what, "ms", scaled(seconds[mine], 1e3), theirs, against))
-    return table
+        against = _sized(rival, result) if rival in seconds else ""
+        table.append(Row(_sized(mine, result), "ms", scaled(seconds[mine], 1e3), theirs, against))
+    return [*table, Row(_sized(WHOLE, result), "ms", scaled(seconds[WHOLE], 1e3))]
 
 
-def _millions(result: dict, name: str) -> str:
-    return f"{result['parameters'][name] / 1e6:.2f} M" if name in result["parameters"] else ""
+def _sized(name: str, result: dict) -> str:
+    return f"{name}, {result['parameters'][name] / 1e6:.2f} M parameters"

@@ -22,7 +22,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = ("pyproject.toml", "constraints.txt", "conftest.py")
-COPIED = ("minildm", "tests", "tools", "data", "chapters", *FILES)
+COPIED = ("minildm", "tests", "tools", "data", "chapters", "benchmarks", *FILES)
 IGNORED = shutil.ignore_patterns("__pycache__", ".hypothesis", ".ipynb_checkpoints")
 WARM = [
     *("torch", "torch.nn.functional", "torch.utils.data", "accelerate", "safetensors.torch"),
@@ -31,7 +31,10 @@ WARM = [
     *("IPython.display", "ipywidgets", "anywidget", "nbformat", "jupytext", "tqdm.auto"),
 ]
 # Modules that a run must not find loaded: the copy has its own.
-OURS = {"minildm", "book", "mutants", *(path.stem for path in (ROOT / "tools").glob("*.py"))}
+OURS = {
+    "minildm", "book", "benchmarks", "mutants",
+    *(path.stem for path in (ROOT / "tools").glob("*.py")),
+}  # fmt: skip
 FORKS = sys.platform == "linux"
 LIMIT = 900  # seconds; a fault that makes a test run for ever ends here
 
@@ -167,7 +170,7 @@ def copy_tree(folder: Path) -> None:
         elif source.exists():
             shutil.copy2(source, folder / name)
     by_content = py_compile.PycInvalidationMode.CHECKED_HASH
-    for name in ("minildm", "chapters", "tools"):
+    for name in ("minildm", "chapters", "tools", "benchmarks"):
         for path in (folder / name).rglob("*.py"):
             py_compile.compile(path, invalidation_mode=by_content)
 

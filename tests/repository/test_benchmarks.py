@@ -10,7 +10,9 @@ import sys
 from dataclasses import replace
 from unittest.mock import MagicMock
 
+import build_book
 import pytest
+from book_rules import SOURCES
 from torch import nn
 
 from benchmarks import CASES, LONG, case, measure, rivals, run, training
@@ -21,60 +23,6 @@ from minildm.unet import UNet
 TINY = Options(repeats=2, warmup=0, threads=1, batch=2, steps=2, sizes=(16, 32), browser=False)
 SLOW = ("startup",)  # starts PyTorch several times
 UNITS = {"ms", "s", "µs/step", "% of peak", "GFLOP/s", "MB", "frames/s", "minutes"}
-
-
-def numbers(value):
-    """All numbers in what JSON can hold."""
-    if isinstance(value, dict | list):
-        for each in value.values() if isinstance(value, dict) else value:
-            yield from numbers(each)
-    elif isinstance(value, int | float):
-        yield value
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in CASES]
-)
-def test_a_case_runs_and_gives_finite_figures_in_the_form_that_is_promised(name):
-    module = case(name)
-    assert (module.NAME, bool(module.QUESTION)) == (name, True)
-    result = module.run(replace(TINY, repeats=1) if name in SLOW else TINY)
-    stored = json.loads(json.dumps(result, allow_nan=False))
-    assert all(math.isfinite(number) for number in numbers(stored))
-    rows = module.rows(stored)
-    assert rows == module.rows(result), "a table from a file is that of the run"
-    assert rows
-    for row in rows:
-        assert isinstance(row, Row)
-        assert row.unit in UNITS
-        assert row.ours
-        assert all(figure > 0 for figure in (*row.ours, *row.rival))
-        assert len(row.rival) in (0, len(row.ours)), "a ratio is of two figures of one round"
-        assert bool(row.rival) == bool(row.against)
-
-
-def test_the_table_has_the_figures_of_the_file_and_what_they_are_worth(tmp_path, capsys):
-    out = tmp_path / "benchmarks.json"
-    words = ["--repeats", "2", "--warmup", "0", "--threads", "1", "--batch", "2", "--steps", "2"]
-    assert run.main(["loops", *words, "--out", str(out)]) == 0
-    assert run.main(["training", *words, "--out", str(out)]) == 0
-    said, stored = capsys.readouterr().out, json.loads(out.read_text(encoding="utf-8"))
-    assert list(stored) == ["training", "loops"], "one case does not write over the others"
-    assert stored["training"]["machine"]["threads"] == 1
-    assert len(stored["training"]["load"]) == len(stored["loops"]["gflops_of_product"]) == 2
-    seconds = stored["training"]["result"]["seconds"]
-    ours = run.spread([1e3 * each for each in seconds["ours"]])
-    assert ours in said
-    if "diffusers" in seconds:
-        pairs = zip(seconds["ours"], seconds["diffusers"], strict=True)
-        assert f"{statistics.median([b / a for a, b in pairs]):.2f} (" in said
-    made = run.page(f"before\n{run.START}\nold\n{run.END}\nafter\n", stored)
-    assert "old" not in made
-    assert made.startswith(f"before\n{run.START}\n| case |")
-    assert made.endswith(f"{run.END}\nafter\n")
-    assert f" {ours} " in made
-    for line in run.table(stored):
-        assert f"| {' | '.join(line)} |" in made
 
 
 def test_a_ratio_is_taken_round_by_round():
@@ -122,7 +70,22 @@ def test_a_rival_that_is_missing_is_left_out_and_said_to_be(monkeypatch):
         assert any("diffusers is left out" in note for note in result["notes"])
         assert rivals.INSTALL in result["notes"][0]
         assert not any(row.rival for row in case(name).rows(result))
-    assert set(training.run(TINY)["seconds"]) == set(training.OURS)
+    assert set(training.run(TINY)["seconds"]) == {*training.OURS, training.WHOLE}
+
+
+def test_chapters_are_run_where_that_is_asked_for(monkeypatch):
+    run_now = []
+
+    def timed(notebook, folder, threads):
+        run_now.append(notebook)
+        return {"seconds": float(len(run_now)), "threads": threads}
+
+    monkeypatch.setattr(build_book, "timed", timed)
+    result = case("chapters").run(replace(TINY, chapters=True))
+    assert list(result["seconds"].values()) == [float(i + 1) for i in range(len(run_now))]
+    assert set(result["seconds"]) == {path.stem for path in SOURCES.glob("*.md")}
+    assert result["threads"] == [1]
+    assert case("chapters").rows(result)[1].what == f"slowest: {list(result['seconds'])[-1]}"
 
 
 def test_the_rivals_can_be_installed_as_the_page_says():
@@ -144,3 +107,57 @@ def test_a_case_that_there_is_not_is_named(capsys):
     with pytest.raises(SystemExit):
         run.main(["trainings"])
     assert "no case is called trainings: there are training, " in capsys.readouterr().err
+
+
+def test_the_table_has_the_figures_of_the_file_and_what_they_are_worth(tmp_path, capsys):
+    out = tmp_path / "benchmarks.json"
+    words = ["--repeats", "2", "--warmup", "0", "--threads", "1", "--batch", "2", "--steps", "2"]
+    assert run.main(["loops", *words, "--out", str(out)]) == 0
+    assert run.main(["training", *words, "--out", str(out)]) == 0
+    said, stored = capsys.readouterr().out, json.loads(out.read_text(encoding="utf-8"))
+    assert list(stored) == ["training", "loops"], "one case does not write over the others"
+    assert stored["training"]["machine"]["threads"] == 1
+    assert len(stored["training"]["load"]) == len(stored["loops"]["gflops_of_product"]) == 2
+    seconds = stored["training"]["result"]["seconds"]
+    ours = run.spread([1e3 * each for each in seconds["ours"]])
+    assert ours in said
+    if "diffusers" in seconds:
+        pairs = zip(seconds["ours"], seconds["diffusers"], strict=True)
+        assert f"{statistics.median([b / a for a, b in pairs]):.2f} (" in said
+    made = run.page(f"before\n{run.START}\nold\n{run.END}\nafter\n", stored)
+    assert "old" not in made
+    assert made.startswith(f"before\n{run.START}\n| case |")
+    assert made.endswith(f"{run.END}\nafter\n")
+    assert f" {ours} " in made
+    for line in run.table(stored):
+        assert f"| {' | '.join(line)} |" in made
+
+
+def numbers(value):
+    """All numbers in what JSON can hold."""
+    if isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from numbers(each)
+    elif isinstance(value, int | float):
+        yield value
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in CASES]
+)
+def test_a_case_runs_and_gives_finite_figures_in_the_form_that_is_promised(name):
+    module = case(name)
+    assert (module.NAME, bool(module.QUESTION)) == (name, True)
+    result = module.run(replace(TINY, repeats=1) if name in SLOW else TINY)
+    stored = json.loads(json.dumps(result, allow_nan=False))
+    assert all(math.isfinite(number) for number in numbers(stored))
+    rows = module.rows(stored)
+    assert rows == module.rows(result), "a table from a file is that of the run"
+    assert rows
+    for row in rows:
+        assert isinstance(row, Row)
+        assert row.unit in UNITS
+        assert row.ours
+        assert all(figure > 0 for figure in (*row.ours, *row.rival))
+        assert len(row.rival) in (0, len(row.ours)), "a ratio is of two figures of one round"
+        assert bool(row.rival) == bool(row.against)

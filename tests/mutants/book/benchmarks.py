@@ -1,0 +1,27 @@
+"""Faults in the benchmarks: figures that say something else than what was measured."""
+
+from mutants import Mutant
+
+TESTS = ("tests/repository/test_benchmarks.py",)
+
+MUTANTS = [
+    Mutant(0, 'the second of two always follows the first', 'benchmarks/measure.py',
+        '[:: -1 if round_ % 2 else 1]', '[::1]', TESTS),
+    Mutant(0, 'a round that warms up counts', 'benchmarks/measure.py',
+        'if round_ >= 0:', 'if round_ >= -1:', TESTS),
+    Mutant(0, 'backward passes are not counted', 'benchmarks/measure.py',
+        'with sdpa_kernel(SDPBackend.MATH), ', 'with sdpa_kernel(SDPBackend.MATH), torch.no_grad(), ', TESTS),
+    Mutant(0, 'the ratio is that of two medians', 'benchmarks/run.py',
+        'f"{statistics.median(each):.2f}{band}"',
+        'f"{statistics.median(row.rival) / statistics.median(row.ours):.2f}{band}"', TESTS),
+    Mutant(0, 'the ratio is upside down', 'benchmarks/run.py',
+        '[rival / ours for', '[ours / rival for', TESTS),
+    Mutant(0, 'a case writes over the others', 'benchmarks/run.py',
+        '{**stored, **new}', 'new', TESTS),
+    Mutant(0, 'the rival is larger', 'benchmarks/rivals.py',
+        '- wanted)', '- 1.3 * wanted)', TESTS),
+    Mutant(0, 'a rival is left out silently', 'benchmarks/loops.py',
+        '"notes": [note] if note else []', '"notes": []', TESTS),
+    Mutant(0, 'chapters are not run when asked for', 'benchmarks/chapters.py',
+        '        costs = measured(options.threads)\n', '        measured(options.threads)\n', TESTS),
+]
