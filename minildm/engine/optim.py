@@ -75,7 +75,7 @@ def orthogonalized(gradient: Tensor) -> Tensor:
     X = X / (X.norm() + 1e-7)
     for _ in range(ROUNDS):
         A = X @ X.T
-        X = a * X + (b * A + c * A @ A) @ X
+        X = torch.addmm(X, torch.addmm(A, A, A, beta=b, alpha=c), X, beta=a)  # sums in the products
     return X.T if tall else X
 
 
@@ -122,9 +122,10 @@ class Muon(torch.optim.Optimizer):
             state["average"] = torch.zeros_like(parameter)
         momentum = group["momentum"]
         state["average"].lerp_(gradient, 1 - momentum)
-        ahead = gradient.lerp(state["average"], momentum).flatten(1)  # (out, everything else)
-        step = 0.2 * math.sqrt(max(ahead.shape)) * orthogonalized(ahead)
-        parameter.add_(step.reshape(parameter.shape), alpha=-group["lr"])  # (out, in, ..) again
+        ahead = gradient.lerp(state["average"], momentum).movedim(1, -1)  # (out, .., in): as in memory
+        matrix = ahead.flatten(1)  # (out, everything else); the order of columns does not matter
+        step = orthogonalized(matrix).reshape(ahead.shape).movedim(-1, 1)  # (out, in, ..) again
+        parameter.add_(step, alpha=-0.2 * math.sqrt(max(matrix.shape)) * group["lr"])
 
     @staticmethod
     def _adamw(parameter: Tensor, gradient: Tensor, state: dict, group: dict) -> None:

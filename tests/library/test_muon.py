@@ -83,6 +83,17 @@ def test_a_step_has_the_length_of_a_step_of_adamw(name, size):
     assert 0.2 * 0.7 < step < 0.2 * 1.2
 
 
+@pytest.mark.parametrize("form", [torch.contiguous_format, torch.channels_last])
+def test_a_convolution_counts_as_a_matrix_in_whatever_order_it_lies_in_memory(form):
+    conv = nn.Conv2d(6, 8, 3).to(memory_format=form)
+    before, gradient = conv.weight.detach().clone(), gaussian(8, 6, 3, 3)
+    conv.weight.grad = gradient.to(memory_format=form)
+    Muon(conv, 0.01, weight_decay=0.0).step()
+    length = 0.01 * 0.2 * 54**0.5  # the longer side: 6 * 3 * 3 columns
+    wanted = before - length * orthogonalized(gradient.flatten(1)).reshape(8, 6, 3, 3)
+    torch.testing.assert_close(conv.weight.detach(), wanted, rtol=0, atol=1e-5)  # steps of 0.002
+
+
 @pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this torch has no Muon of its own")
 def test_momentum_and_decay_are_those_of_torch():
     """Up to the bfloat16 in which torch orthogonalises."""
