@@ -79,7 +79,7 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         h = self.conv1(F.silu(self.norm1(x)))
         scale, shift = self.modulate(embedding)[:, :, None, None].chunk(2, dim=1)  # (B, C, 1, 1)
-        h = torch.addcmul(shift, self.norm2(h), 1 + scale)  # in one pass: norm2(h) (1 + scale) + shift
+        h = torch.addcmul(shift, self.norm2(h), 1 + scale)  # norm2(h) (1 + scale) + shift
         return self.skip(x) + self.conv2(F.silu(h))
 
 

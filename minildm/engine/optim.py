@@ -122,7 +122,7 @@ class Muon(torch.optim.Optimizer):
             state["average"] = torch.zeros_like(parameter)
         momentum = group["momentum"]
         state["average"].lerp_(gradient, 1 - momentum)
-        ahead = gradient.lerp(state["average"], momentum).movedim(1, -1)  # (out, .., in): as in memory
+        ahead = gradient.lerp(state["average"], momentum).movedim(1, -1)  # (out, .., in)
         matrix = ahead.flatten(1)  # (out, everything else); the order of columns does not matter
         step = orthogonalized(matrix).reshape(ahead.shape).movedim(-1, 1)  # (out, in, ..) again
         parameter.add_(step, alpha=-0.2 * math.sqrt(max(matrix.shape)) * group["lr"])

@@ -8,6 +8,7 @@ LATENT = "tests/library/test_latent.py"
 LOSSES = "tests/library/test_losses.py"
 METRICS = "tests/library/test_metrics.py"
 TRAIN = "tests/library/test_train.py"
+MUON = "tests/library/test_muon.py"
 UNET = "tests/library/test_unet.py"
 IMAGES = "tests/library/test_images.py"
 DOORS = "tests/library/test_doors.py"
@@ -74,6 +75,12 @@ MUTANTS = [
     Mutant(30, 'time embedding ignores t', 'minildm/layers.py',
         'angle = t[:, None] * omega',
         'angle = 0 * t[:, None] * omega', (UNET,)),
+    Mutant(30, 'Muon mixes up a kernel', 'minildm/engine/optim.py',
+        'orthogonalized(matrix).reshape(ahead.shape).movedim(-1, 1)',
+        'orthogonalized(matrix).reshape(parameter.shape)', (MUON,)),
+    Mutant(30, 'Muon forgets a beta', 'minildm/engine/optim.py',
+        'torch.addmm(A, A, A, beta=b, alpha=c)', 'torch.addmm(A, A, A, alpha=c)',
+        (MUON,)),
     Mutant(30, 'block ignores embedding', 'minildm/layers.py',
         'h = torch.addcmul(shift, self.norm2(h), 1 + scale)',
         'h = torch.addcmul(0 * shift, self.norm2(h), 1 + 0 * scale)', (UNET,)),
