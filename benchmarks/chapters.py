@@ -50,7 +50,9 @@ def measured(threads: int) -> dict[str, dict]:
 def rows(result: dict) -> list[Row]:
     seconds = result["seconds"]
     slowest = sorted(seconds, key=seconds.get, reverse=True)[:3]
-    table = [Row(f"all {len(seconds)} chapters", "minutes", [sum(seconds.values()) / 60])]
+    threads = " or ".join(map(str, result["threads"]))
+    what = f"all {len(seconds)} chapters, {threads} threads"
+    table = [Row(what, "minutes", [sum(seconds.values()) / 60])]
     table += [Row(f"slowest: {name}", "s", [seconds[name]]) for name in slowest]
     if "tests" in result:
         table.append(Row("make test", "minutes", [result["tests"] / 60]))

@@ -23,7 +23,8 @@ PAGES = (
     "docs/architecture.md",
 )  # fmt: skip
 NOT_PROSE = re.compile(
-    r"```.*?```|``[^`]*``|`[^`\n]*`|\$\$.*?\$\$|\$[^$\n]*\$|\]\([^)\n]*\)|https?://\S+|<[^>\n]+>"
+    r"<!-- figures: made by `python .*?<!-- end -->"  # names of packages and processors
+    r"|```.*?```|``[^`]*``|`[^`\n]*`|\$\$.*?\$\$|\$[^$\n]*\$|\]\([^)\n]*\)|https?://\S+|<[^>\n]+>"
     r"|\[@[^\]]*\]|\b\S*[_\d/=.\\(){}]\S+|-{2}\w+",
     re.DOTALL,
 )
