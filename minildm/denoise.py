@@ -3,7 +3,6 @@
 z0 estimates E[z0 | z_t], eps estimates E[eps | z_t]; samplers see nothing else of a model.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -38,6 +37,8 @@ class NetworkDenoiser:
             t = t.float()  # that device has no float64
         output = self.net(z_t, t.to(z_t.device), self.condition)
         z0, eps = self.parameterization.solve(output, z_t, signal, noise)
+        if noise.all():
+            return Denoised(z0, eps)
         clean = expand(noise, z_t) == 0
         return Denoised(torch.where(clean, z_t, z0), torch.where(clean, 0.0, eps))
 
@@ -63,17 +64,18 @@ def guided(conditional: Denoiser, unconditional: Denoiser, guidance: float) -> D
     return denoise
 
 
-def _ask_both(a: Denoiser, b: Denoiser, z_t: Tensor, t: Tensor) -> Sequence[Denoised]:
+def _ask_both(a: Denoiser, b: Denoiser, z_t: Tensor, t: Tensor) -> tuple[Denoised, ...]:
     """Two denoisers; one batched network call where only their tensor condition differs."""
-    times = checks.per_sample(t, z_t)  # (B,)
+    checks.per_sample(t, z_t)
+    t = inputs.tensor("t", t)
     nets = [d for d in (a, b) if isinstance(d, NetworkDenoiser) and isinstance(d.condition, Tensor)]
     kinds = [(d.net, d.schedule, d.parameterization, d.condition.shape) for d in nets]
     if len(nets) < 2 or kinds[0] != kinds[1] or nets[0].condition.shape[:1] != z_t.shape[:1]:
         return a(z_t, t), b(z_t, t)
     c, u = nets
     together = replace(c, condition=torch.cat([c.condition, u.condition]))
-    both = together(torch.cat([z_t, z_t]), times.repeat(2))  # (2B, *d) each
-    return list(map(Denoised, both.z0.chunk(2), both.eps.chunk(2)))
+    both = together(torch.cat([z_t, z_t]), t.repeat(2) if t.dim() else t)  # (2B, *d) each
+    return tuple(map(Denoised, both.z0.chunk(2), both.eps.chunk(2)))
 
 
 def clipped(denoise: Denoiser, schedule: Schedule, low: float = -1, high: float = 1) -> Denoiser:
@@ -110,13 +112,11 @@ def mixture_denoiser(schedule: Schedule, weights: Tensor, means: Tensor, covs: T
     """The exact denoiser for a Gaussian mixture: weights (K,), means (K, d), covs (K, d, d).
 
     E[z0 | z_t] = sum_k r_k E_k[z0 | z_t], likewise eps, with responsibilities r_k proportional to
-    weights_k N(z_t; signal mean_k, signal^2 cov_k + noise^2 I). z_t is (B, d), any float dtype; the
-    computation is in float64. Raises ValueError as ``gaussian_denoiser`` does, or for weights that
-    are negative or do not sum to 1.
+    weights_k N(z_t; signal mean_k, signal^2 cov_k + noise^2 I). z_t (B, d) is of any float dtype,
+    computed in float64. Raises ValueError as ``gaussian_denoiser``, and for wrong weights.
     """
     weights, means, covs = inputs.mixture(weights, means, covs)
-    # cov = axes diag(variances) axes^T: (K, d), (K, d, d)
-    variances, axes = torch.linalg.eigh(covs)
+    variances, axes = torch.linalg.eigh(covs)  # axes diag(variances) axes^T: (K, d), (K, d, d)
     variances = variances.clamp(min=0)
 
     def denoise(z_t: Tensor, t: Tensor) -> Denoised:

@@ -109,6 +109,7 @@ class DiscreteSchedule:
         self.posterior_variance = self.beta.clone()
         self.posterior_variance[1:] *= self.noise_variance[:-1] / self.noise_variance[1:]
         self._signal, self._noise = (self.log_alpha_bar / 2).exp(), self.noise_variance.sqrt()
+        self._half_log_snr = (self.log_alpha_bar - self.noise_variance.log()) / 2
         checks.warn_of_signal_left(float(self._signal[-1]), self.T)
 
     def __call__(self, t: Time) -> tuple[Tensor, Tensor]:
@@ -118,8 +119,7 @@ class DiscreteSchedule:
 
     def half_log_snr(self, t: Time) -> Tensor:
         """lambda_t = log(signal_t / noise_t), **half** of log SNR_t: float64 like t; inf at 0."""
-        t = checks.time(t, self.T, torch.int64)
-        return (self.log_alpha_bar[t] - self.noise_variance[t].log()) / 2
+        return self._half_log_snr[checks.time(t, self.T, torch.int64)]
 
     def transition(self, t: Time, s: Time) -> tuple[Tensor, Tensor]:
         """ratio = sqrt(alpha_bar_t / alpha_bar_s), variance = 1 - ratio^2, s < t: like t."""

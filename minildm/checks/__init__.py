@@ -9,7 +9,7 @@ the meta device has no values: as data it passes, elsewhere it is refused.
 import functools
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -90,6 +90,9 @@ def betas(betas: Tensor) -> Tensor:
 
 def time(t: Tensor | float, T: float, dtype: torch.dtype, name: str = "t") -> Tensor:
     """t as a CPU tensor; ValueError unless it has ``dtype`` and lies in 0..T."""
+    one = t if isinstance(t, Tensor) and t.dim() == 0 and t.dtype == dtype and t.is_cpu else None
+    if one is not None and 0 <= one.item() <= T:  # the usual case, and the quickest
+        return one
     if isinstance(t, int | float):
         if not 0 <= t <= T:  # written so that NaN is bad; torch has no number such as 10**30
             raise _outside(name, t, T)
@@ -99,8 +102,6 @@ def time(t: Tensor | float, T: float, dtype: torch.dtype, name: str = "t") -> Te
         kind = "int64 steps" if dtype == torch.int64 else "float64 times"
         raise ValueError(f"{name} has dtype {t.dtype}; this schedule takes {kind} in 0..{T}")
     t = t.cpu()
-    if t.dim() == 0 and 0 <= t.item() <= T:  # the usual case, and the quickest
-        return t
     bad = ~((t >= 0) & (t <= T))
     if bad.any():
         raise _outside(name, t[bad][0].item(), T)
@@ -121,8 +122,14 @@ def pair(t: Time, s: Time, T: float, dtype: torch.dtype) -> tuple[Tensor, Tensor
     bad = ~(s < t)
     if bad.any():
         low, high = (x.expand(bad.shape)[bad][0].item() for x in (s, t))
-        raise ValueError(f"s = {low} must be below t = {high}: s is the cleaner of the two times")
+        downwards(high, low)
     return t, s
+
+
+def downwards(t: Time, s: Time) -> None:
+    """Raise ValueError unless the one time s is below the one time t."""
+    if not float(s) < float(t):
+        raise ValueError(f"s = {s} must be below t = {t}: s is the cleaner of the two times")
 
 
 def grid(times: Tensor) -> None:
@@ -162,6 +169,17 @@ def batch(coefficient: Tensor, like: Tensor) -> None:
         _one_or_each(coefficient, like)
 
 
+def floats(coefficients: Iterable[Tensor]) -> list[float]:
+    """One time's coefficients as Python's numbers; ValueError unless each is one, and finite."""
+    try:
+        numbers = [coefficient.item() for coefficient in coefficients]
+    except (AttributeError, RuntimeError) as error:
+        raise ValueError(f"a coefficient of one time must be one number: {error}") from error
+    if not all(map(math.isfinite, numbers)):
+        raise inputs.NotFinite(f"a coefficient is NaN or infinite: {numbers}")
+    return numbers
+
+
 def _one_or_each(t: Tensor, data: Tensor) -> None:
     if data.dim() == 0 or t.shape not in ((), data.shape[:1]):
         raise ValueError(
@@ -178,9 +196,24 @@ def step(step: S) -> S:
         finite("z", z)
         if np.ndim(t) or np.ndim(s):
             raise ValueError(f"a step goes from one time t to one time s; got t = {t}, s = {s}")
-        return step(z, t, s, *rest, **options)
+        try:
+            return step(z, t, s, *rest, **options)
+        except ArithmeticError as error:
+            raise ValueError(f"no step leads from t = {t} to s = {s}: {error}") from error
 
     return cast(S, checked)
+
+
+def landed(z: Tensor, s: Tensor) -> None:
+    """Raise ``NotFinite`` if the step to s has made NaN or infinity of z."""
+    if not (z.is_floating_point() and inputs.quickly_finite(z)):  # else no message is written
+        finite(f"z after the step to t = {s}", z)
+
+
+def noise_left(eta: float, rest: float) -> None:
+    """Raise ValueError where ``eta`` adds more noise than there is: rest = 1 - (std/noise_s)^2."""
+    if not rest >= 0:
+        raise ValueError(f"eta must be >= 0, and std <= noise_s here; got {eta}: use 0 to 1")
 
 
 def alike(**tensors: Tensor) -> None:
@@ -216,7 +249,7 @@ def _one_shape(tensors: dict[str, Tensor]) -> None:
 
 def _together(**tensors: Tensor) -> None:
     """Raise ValueError unless all tensors are on one device."""
-    devices = {name: str(tensor.device) for name, tensor in tensors.items()}
+    devices = {name: tensor.device for name, tensor in tensors.items()}
     if len(set(devices.values())) > 1:
         raise ValueError(f"move the tensors to one device; they are on {devices}")
 
@@ -259,8 +292,8 @@ def output(output: Tensor, z_t: Tensor) -> None:
 
 def equations(answer: Tensor, z_t: Tensor, signal: Tensor, noise: Tensor) -> None:
     """Raise ValueError unless these make two equations for (z0, eps): finite, shapes that fit."""
-    finite("the network's output", answer)
     finite("z_t", z_t)
+    finite("the network's output", answer)
     output(answer, z_t)
     _together(output=answer, z_t=z_t)
     coefficients(signal, noise)
@@ -275,7 +308,7 @@ def coefficients(signal: Tensor, noise: Tensor) -> None:
 
 def solvable(name: str, det: Tensor, signal: Tensor, noise: Tensor, z_t: Tensor) -> None:
     """Raise ValueError where a parameterisation's determinant is 0 in the precision of z_t."""
-    if (det.to(z_t.dtype) == 0).any():
+    if not det.to(z_t.dtype).all():
         raise ValueError(
             f"{name}-prediction cannot be solved at signal = {signal.min():.3g}, noise = "
             f"{noise.min():.3g}: the output leaves the other unknown open. Use V, or a time grid "

@@ -268,6 +268,25 @@ def test_guidance_asks_a_shared_network_once():
     assert torch.allclose(together.z0, apart.z0) and torch.allclose(together.eps, apart.eps)
 
 
+def test_guidance_keeps_one_time_for_all():
+    """The network sees it once per sample; the schedule is asked for one number."""
+    asked, seen = [], []
+
+    class Counting(FlowSchedule):
+        def __call__(self, t):
+            asked.append(t.dim())
+            return super().__call__(t)
+
+    def net(z_t, t, condition):
+        seen.append(t.tolist())
+        return z_t * condition[:, None]
+
+    schedule = Counting()
+    c, u = (network_denoiser(net, schedule, V, x) for x in (torch.ones(2), torch.zeros(2)))
+    guided(c, u, 3.0)(points(2), torch.tensor(0.25).double())
+    assert seen == [[0.25] * 4] and set(asked) == {0}
+
+
 @pytest.mark.parametrize("change", ["condition", "parameterization", "net"])
 def test_guidance_does_not_merge_what_differs(change):
     def net(z_t, t, condition):

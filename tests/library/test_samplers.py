@@ -337,6 +337,44 @@ def test_mixture_samples_have_the_right_weights_and_widths():
             assert abs(float(own.std(0).mean()) / std - 1) < 0.08  # ddim: 0.06
 
 
+@pytest.mark.parametrize("step", ALL_STEPS)
+def test_no_step_leads_away_from_clean_data(step):
+    with pytest.raises(ValueError, match=r"s = 5|from t = 0 to s = 5"):
+        step(randn(2, 2), 0, 5, lambda z, t: Denoised(z, z), SCHEDULES["linear"])
+
+
+@pytest.mark.parametrize("step", [ddim, heun, dpmpp_2m])
+@pytest.mark.parametrize("level", [[math.nan], [0.5, 0.5]], ids=["NaN", "two for one time"])
+def test_a_schedule_of_ones_own_gives_one_finite_number(step, level):
+    class Wrong(FlowSchedule):
+        def __call__(self, t):
+            return torch.tensor(level).double().squeeze(), torch.tensor(0.5).double()
+
+    with pytest.raises(ValueError, match="a coefficient"):
+        step(randn(2, 2), 0.9, 0.5, lambda z, t: Denoised(z, z), Wrong())
+
+
+@pytest.mark.parametrize("step", [heun, dpmpp_2m])
+def test_numbers_of_a_step_are_not_rounded_to_the_data(step):
+    """bfloat16 keeps 8 bits: noise_s eps is wrong by half a unit of the last, 2^-8, not twice."""
+    schedule, t, s = SCHEDULES["linear"], torch.tensor(420), torch.tensor(300)
+    z = randn(400, 1).bfloat16()
+    ours, exact = (
+        step(x, t, s, lambda z, t: Denoised(0 * z, z), schedule)[0] for x in (z, z.double())
+    )
+    assert ours.dtype == torch.bfloat16
+    assert ((ours - exact) / exact).abs().max() < 1.001 * 2**-8  # it is computed in float32
+
+
+def test_what_changes_after_it_was_looked_at_is_looked_at_again():
+    z, free = randn(2, 2), lambda z, t: Denoised(torch.zeros(2, 2), torch.zeros(2, 2))
+    step = partial(ddim, t=9, s=3, denoise=free, schedule=SCHEDULES["linear"])
+    step(z)
+    z[1, 1] = math.nan
+    with pytest.raises(ValueError, match="z has 1 entries that are NaN"):
+        step(z)
+
+
 LINEAR = SCHEDULES["linear"]
 ORACLE = gaussian_denoiser(LINEAR, MEAN, COV)
 

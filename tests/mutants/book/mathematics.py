@@ -65,7 +65,7 @@ MUTANTS = [
     Mutant(0, 'tables may hold NaN', 'minildm/checks/inputs.py',
         '    finite(name, found)\n    if found.numel()', '    if found.numel()', (FUZZ,)),
     Mutant(0, 'a sum that is not finite is looked at no further', 'minildm/checks/inputs.py',
-        'if tensor.is_meta or math.isfinite(tensor.detach().sum().item()):', 'if True:', (FUZZ,)),
+        'if not (tensor.is_meta or math.isfinite(tensor.detach().sum().item())):', 'if False:', (FUZZ,)),
     Mutant(0, 'rows of -1 are the last of each attribute', 'minildm/shapes/scenes.py',
         'bad = (rows < least) |', 'bad = (rows < -1) |', ("tests/library/test_captions.py",)),
     Mutant(0, 'a negative probability is a confident one', 'chapters/book/digit_judge.py',
