@@ -106,9 +106,14 @@ def _own_fault(exercise: Exercise, answer: Any) -> str | None:
 
 
 def is_blank(answer: Any) -> bool:
-    """Whether the answer is still the stub's blank: `...`, several of them, or a function of it."""
+    """Whether the answer is still the stub's blank: `...`, several of them, or a function of it.
+
+    A class, such as a module, is blank while its `forward` is.
+    """
     if isinstance(answer, tuple | list):
         return any(is_blank(part) for part in answer)
+    if isinstance(answer, type):
+        answer = vars(answer).get("forward", answer)
     code = getattr(answer, "__code__", None)
     if code is not None:  # def f(x): ...   and   def f(x): return ...
         constants = set(code.co_consts) - {answer.__doc__}

@@ -134,6 +134,20 @@ def unanswered_return(x):
     return ...  # YOUR CODE HERE
 
 
+class Unanswered(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        ...  # YOUR CODE HERE
+
+    def forward(self, x):
+        return ...  # YOUR CODE HERE
+
+
+class Answered(Unanswered):
+    def forward(self, x):
+        return x
+
+
 def identity(x):
     return x
 
@@ -143,9 +157,10 @@ def constant(x):
 
 
 def test_blanks_are_recognised():
-    for blank in (None, ..., (1, ...), [..., ...], unanswered, unanswered_return):
+    for blank in (None, ..., (1, ...), [..., ...], unanswered, unanswered_return, Unanswered):
         assert is_blank(blank), blank
-    for filled in (0, 0.0, "", False, (), torch.zeros(2), (0, 1), identity, constant, len):
+    written = (identity, constant, len, Answered, int)
+    for filled in (0, 0.0, "", False, (), torch.zeros(2), (0, 1), *written):
         assert not is_blank(filled), filled
 
 

@@ -123,6 +123,19 @@ DRAWN = {
         lambda: unet.listening(X[0], torch.rand(1, 2, 4, 4), [(1, 3)], ["a", "b"]),
         [([6.5], [2.5]), ([3], [1])], {"listener", "a", "b"},
     ),
+    unet.receptive: (
+        lambda: unet.receptive({"one": torch.rand(4, 4), "two": torch.rand(4, 4)}, (1, 3)),
+        [([3], [1]), ([3], [1])], {"one", "two"},
+    ),
+    unet.over_time: (
+        lambda: unet.over_time({"gain": (torch.rand(5, 3), "channel", 3, 0.5),
+                                "like": (torch.rand(5, 5), "t'", 1000, None)}),
+        [], {"gain", "like", "channel", "t", "t'"},
+    ),
+    unet.matrix: (
+        lambda: unet.matrix(torch.tensor([[1.0, 2.25]]), [20], [30, 40], "true", "told", "error"),
+        [], {"1.0", "2.2", "20", "40", "true", "told", "error"},
+    ),
     unet.shares: (
         lambda: unet.shares([Line("p", "Conv2d", (), (), 30, 10),
                              Line("q", "Conv2d", (), (), 10, 90)]),

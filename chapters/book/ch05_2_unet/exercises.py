@@ -1,11 +1,15 @@
 """Exercises of chapter 5.2, the network."""
 
+import functools
+
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from book.ch05_2_unet.cost import parameters
 from book.ch05_2_unet.inside import attention_weights
 from book.exercises import Exercise
+from minildm.latent import LatentDiffusion
 from minildm.layers import Attention, ResidualBlock
 from minildm.unet import Halve
 
@@ -18,70 +22,165 @@ def _same(a, b: Tensor) -> bool:
     return a.shape == b.shape and torch.allclose(a, b, atol=1e-5)
 
 
+def _with_init(line: str) -> str:
+    """A mistake of exercise 5.2-1: one more line at the end of ``__init__``."""
+    return (
+        "class MyBlock(MyBlock):\n"
+        "    def __init__(self, c_in, c_out, length):\n"
+        "        super().__init__(c_in, c_out, length)\n"
+        f"        {line}\n"
+    )
+
+
+def _with_forward(middle: str, silu: str = "F.silu", end: str = "self.skip(f)") -> str:
+    """A mistake of exercise 5.2-1: another ``forward``."""
+    return (
+        "class MyBlock(MyBlock):\n"
+        "    def forward(self, f, e):\n"
+        f"        silu = {silu}\n"
+        "        h = self.conv1(silu(self.norm1(f)))\n"
+        "        scale, shift = self.modulate(e)[:, :, None, None].chunk(2, dim=1)\n"
+        f"        h = {middle}\n"
+        f"        return {end} + self.conv2(silu(h))\n"
+    )
+
+
 # --- 5.2-1 ----------------------------------------------------------------------------------------
 
+SIZES = (192, 96, 384)  # of the last block of the shipped network
 
-def _check_modulate(modulate) -> str | None:
-    h, numbers = _points(2, 6, 3, 5), _points(2, 12, seed=1)
-    got = modulate(h, numbers)
-    if not isinstance(got, Tensor) or got.shape != h.shape:
-        return "the answer has the shape of h, (B, C, H, W): give each number two axes of length 1"
-    first, second = numbers[:, :6, None, None], numbers[:, 6:, None, None]
-    if _same(got, h * (1 + first) + second):
+
+@functools.cache
+def _shipped_block() -> nn.Module:
+    return LatentDiffusion.load("shapes").network.unet.up[3].block
+
+
+def _as_mistaken(block: nn.Module, f: Tensor, e: Tensor) -> dict[str, Tensor]:
+    """What typical mistakes make of the right weights: the hint -> the output."""
+
+    def run(one=1, halves=(0, 1), silu=F.silu, early=False, skip=1, groups=8):
+        def norm(n, h):
+            return F.group_norm(h, groups, n.weight, n.bias)
+
+        h = block.conv1(silu(norm(block.norm1, f)))
+        numbers = block.modulate(e)[:, :, None, None].chunk(2, 1)
+        scale, shift = numbers[halves[0]], numbers[halves[1]]
+        if early:
+            h = norm(block.norm2, h * (one + scale) + shift)
+        else:
+            h = norm(block.norm2, h) * (one + scale) + shift
+        return skip * block.skip(f) + block.conv2(silu(h))
+
+    return {
+        "with scale = 0 your block forgets h: multiply by 1 + scale": run(one=0),
+        "the two halves are exchanged: the first half is the scale": run(halves=(1, 0)),
+        "scale and shift come after the second norm; before it, the norm undoes them": run(
+            early=True
+        ),
+        "silu is missing: it stands between each norm and its convolution": run(silu=lambda h: h),
+        "the input is not added: y = skip(f) + the correction": run(skip=0),
+        "each norm has 8 groups": run(groups=32),
+    }
+
+
+def _misfit(mine: nn.Module, theirs: nn.Module) -> str | None:
+    """Why the weights of ``theirs`` cannot be loaded into ``mine``; None if they can."""
+    have, wanted = mine.state_dict(), theirs.state_dict()
+    if missing := [name for name in wanted if name not in have]:
+        return f"the shipped block has {missing[0]!r}, yours has not; its parts are in the stub"
+    if over := [name for name in have if name not in wanted]:
+        return f"yours has {over[0]!r}, which the shipped block has not"
+    for name in wanted:
+        if have[name].shape != wanted[name].shape:
+            shapes = tuple(have[name].shape), tuple(wanted[name].shape)
+            return f"{name} has the shape {shapes[0]}; the shipped one {shapes[1]}"
+    return None
+
+
+@torch.no_grad()
+def _check_block(block) -> str | None:
+    if not (isinstance(block, type) and issubclass(block, nn.Module)):
+        return "give the class itself, MyBlock, a subclass of nn.Module: not an instance, no call"
+    theirs, f, e = _shipped_block(), _points(2, 192, 6, 5), _points(2, 384, seed=1)
+    try:
+        mine, plain = block(*SIZES), block(96, 96, 384)
+        if complaint := _misfit(mine, theirs):
+            return complaint
+        if any(name.startswith("skip") for name in plain.state_dict()):
+            return "where c_in = c_out the input is added as it is: nn.Identity(), no convolution"
+        if any(n.any() for n in mine.conv2.parameters()):
+            return "it loads; but a fresh block must add nothing: conv2 is born as zeros"
+        mine.load_state_dict(theirs.state_dict())
+        got, wanted = mine(f, e), theirs(f, e)
+    except Exception as error:  # whatever the reader's class does: say it
+        return f"MyBlock raises {type(error).__name__}: {str(error).partition(chr(10))[0]}"
+    if not isinstance(got, Tensor) or got.shape != wanted.shape:
+        return "the output has the shape (B, c_out, H, W), and keeps H and W: padding=1"
+    if torch.allclose(got, wanted, atol=1e-4):
         return None
-    if _same(got, h * first + second):
-        return "with numbers = 0 your block forgets h; at birth a gain should be 1, not 0"
-    if _same(got, h * (1 + second) + first):
-        return "the two halves are exchanged: the first half is the scale"
-    even, odd = numbers[:, ::2, None, None], numbers[:, 1::2, None, None]
-    if _same(got, h * (1 + even) + odd):
-        return "you took every second number; the scales are the first half, side by side"
-    if _same(got, h * (1 + first)):
-        return "the shift is missing"
-    return "for each channel c: h[:, c] times (1 + numbers[:, c]) plus numbers[:, C + c]"
+    for hint, mistaken in _as_mistaken(theirs, f, e).items():
+        if torch.allclose(got, mistaken, atol=1e-4):
+            return hint
+    return "the weights load, but the output differs; follow (5.2.1) from the inside out"
 
 
-MODULATE = Exercise(
+BLOCK = Exercise(
     id="5.2-1",
-    title="scale and shift",
-    setup="import torch",
+    title="a residual block, from memory",
+    setup="import torch\nimport torch.nn.functional as F\nfrom torch import nn",
     stub="""
-def modulate(h, numbers):
-    return ...  # YOUR CODE HERE: h (B, C, H, W), numbers (B, 2C)
+class MyBlock(nn.Module):
+    def __init__(self, c_in, c_out, length):
+        super().__init__()
+        ...  # YOUR CODE HERE: norm1, conv1, modulate, norm2, conv2, skip
+
+    def forward(self, f, e):
+        return ...  # YOUR CODE HERE: f (B, c_in, H, W), e (B, length) -> (B, c_out, H, W)
 """,
     solution="""
-def modulate(h, numbers):
-    scale, shift = numbers[:, :, None, None].chunk(2, dim=1)  # (B, C, 1, 1) each
-    return h * (1 + scale) + shift
+class MyBlock(nn.Module):
+    def __init__(self, c_in, c_out, length):
+        super().__init__()
+        self.norm1 = nn.GroupNorm(8, c_in)
+        self.conv1 = nn.Conv2d(c_in, c_out, 3, padding=1)
+        self.modulate = nn.Linear(length, 2 * c_out)
+        self.norm2 = nn.GroupNorm(8, c_out)
+        self.conv2 = nn.Conv2d(c_out, c_out, 3, padding=1)
+        nn.init.zeros_(self.conv2.weight)
+        nn.init.zeros_(self.conv2.bias)
+        self.skip = nn.Identity() if c_in == c_out else nn.Conv2d(c_in, c_out, 1)
+
+    def forward(self, f, e):
+        h = self.conv1(F.silu(self.norm1(f)))
+        scale, shift = self.modulate(e)[:, :, None, None].chunk(2, dim=1)
+        h = self.norm2(h) * (1 + scale) + shift
+        return self.skip(f) + self.conv2(F.silu(h))
 """,
-    answer="modulate",
-    check=_check_modulate,
-    hint="numbers[:, :, None, None].chunk(2, dim=1) gives two tensors that broadcast over H and W.",
+    answer="MyBlock",
+    check=_check_block,
+    hint="Norm, silu, convolution, twice; (1 + scale) and shift right after the second norm; then "
+    "add the input. modulate is a linear layer to 2 c_out numbers.",
     wrong=(
+        ("MyBlock = MyBlock(192, 96, 384)", "not an instance"),
+        (_with_init("self.norm3 = nn.GroupNorm(8, c_out)"), "has not"),
+        (_with_init("del self.norm2"), "'norm2.weight'"),
+        (_with_init("self.modulate = nn.Linear(length, c_out)"), "modulate.weight has the shape"),
+        (_with_init("self.skip = nn.Conv2d(c_in, c_out, 1)"), "as it is"),
+        (_with_init("self.conv2 = nn.Conv2d(c_out, c_out, 3, padding=1)"), "born as zeros"),
+        (_with_init("self.conv1 = nn.Conv2d(c_in, c_out, 3)"), "raises RuntimeError"),
+        (_with_forward("self.norm2(h) * scale + shift"), "forgets h"),
+        (_with_forward("self.norm2(h) * (1 + shift) + scale"), "exchanged"),
+        (_with_forward("self.norm2(h * (1 + scale) + shift)"), "undoes them"),
+        (_with_forward("self.norm2(h) * (1 + scale) + shift", silu="nn.Identity()"), "silu"),
+        (_with_forward("self.norm2(h) * (1 + scale) + shift", end="0"), "not added"),
         (
-            "def modulate(h, numbers):\n    a, b = numbers[:, :, None, None].chunk(2, dim=1)\n"
-            "    return h * a + b\n",
-            "forgets h",
+            _with_init("self.norm1, self.norm2 = nn.GroupNorm(32, c_in), nn.GroupNorm(32, c_out)"),
+            "8 groups",
         ),
-        (
-            "def modulate(h, numbers):\n    b, a = numbers[:, :, None, None].chunk(2, dim=1)\n"
-            "    return h * (1 + a) + b\n",
-            "exchanged",
-        ),
-        (
-            "def modulate(h, numbers):\n    n = numbers[:, :, None, None]\n"
-            "    return h * (1 + n[:, ::2]) + n[:, 1::2]\n",
-            "every second number",
-        ),
-        (
-            "def modulate(h, numbers):\n"
-            "    return h * (1 + numbers[:, : h.shape[1], None, None])\n",
-            "shift is missing",
-        ),
-        ("def modulate(h, numbers):\n    return numbers\n", "shape of h"),
-        ("def modulate(h, numbers):\n    return h\n", "for each channel"),
+        (_with_forward("self.norm2(h) * (1 + scale)"), "inside out"),
+        (_with_forward("self.norm2(g)"), "raises NameError"),
     ),
-    praise="two numbers per channel are all that time and text say to a block.",
+    praise="it holds the weights of the shipped network, and says what that says.",
 )
 
 
@@ -247,34 +346,103 @@ def listening_by_hand(q, k, mask):
 # --- 5.2-4 ----------------------------------------------------------------------------------------
 
 
-def _check_skips(order) -> str | None:
-    order = [str(name) for name in order]
-    wanted = ["down.2", "down.1", "down.0", "enter"]
-    if order == wanted:
-        return None
-    if sorted(order) != sorted(wanted):
-        return "use each of enter, down.0, down.1, down.2 once: these four results are kept"
-    if order == wanted[::-1]:
-        return "that is first in, first out: up.0 is at 4 x 4 and could not take an 8 x 8 result"
-    sizes = {"enter": 8, "down.0": 8, "down.1": 4, "down.2": 4}
-    if [sizes[name] for name in order] != [4, 4, 8, 8]:
-        return "up.0 and up.1 work at 4 x 4, up.2 and up.3 at 8 x 8"
-    return "the sizes fit; but what was kept last is taken first"
+class _Stages:
+    """Four stand-ins for stages: 2c channels in, c out, each with numbers of its own."""
+
+    c = 3
+
+    def __init__(self) -> None:
+        self.complaint = ""
+        self.told = _points(1, 5), _points(1, 4, 6), torch.ones(1, 4, dtype=torch.bool)
+        self.list = [functools.partial(self.stage, k) for k in range(4)]
+
+    def stage(self, k: int, x: Tensor, *told: Tensor) -> Tensor:
+        if x.shape[1] != 2 * self.c:
+            self.complaint = (
+                "a stage on the way up reads 2c channels: lay the skip beside h with torch.cat"
+            )
+            x = torch.cat([x, x], 1)[:, : 2 * self.c]
+        if len(told) != 3 or any(a is not b for a, b in zip(told, self.told, strict=False)):
+            self.complaint = "hand e, words and mask on to each stage, in this order"
+        return torch.einsum("oc,bchw->bohw", _points(self.c, 2 * self.c, seed=10 + k), x).tanh()
+
+    def kept(self, side: int) -> list[Tensor]:
+        """What the way down keeps of a latent of side x (side + 2): two results, and two halves."""
+        h, w, half = side, side + 2, Halve(1)
+        low = half(torch.zeros(1, 1, h, w)).shape[-2:]
+        sizes = ((h, w), (h, w), low, low)
+        return [_points(1, self.c, *size, seed=k) for k, size in enumerate(sizes)]
 
 
-SKIPS = Exercise(
+def _climb(h, kept, stages, told, pop=-1, turned=False, mode="nearest"):
+    """The way up, with room for mistakes."""
+    kept = list(kept)
+    for stage in stages:
+        skip = kept.pop(pop)
+        if h.shape[-2:] != skip.shape[-2:]:
+            h = F.interpolate(h, size=skip.shape[-2:], mode=mode)
+        h = stage(torch.cat([skip, h] if turned else [h, skip], 1), *told)
+    return h
+
+
+@torch.no_grad()
+def _check_way_up(way_up) -> str | None:
+    for side in (4, 5):  # 5 is halved to 3, and doubling gives 6: the skip's own size is needed
+        stages = _Stages()
+        kept = stages.kept(side)
+        given = _points(*kept[-1].shape, seed=7), kept, stages.list
+        right = _climb(*given, stages.told)
+        got = way_up(given[0], list(kept), stages.list, *stages.told)
+        if stages.complaint:
+            return stages.complaint
+        if not isinstance(got, Tensor):
+            return "the answer is the h that leaves the last stage"
+        if got.shape == right.shape and torch.allclose(got, right, atol=1e-5):
+            continue
+        mistakes = {
+            "first in, last out: the way up meets what was kept last first": {"pop": 0},
+            "the other way round: h first, then the skip": {"turned": True},
+            "repeat each place, as F.interpolate does by itself; no blending": {"mode": "bilinear"},
+        }
+        for hint, how in mistakes.items():
+            mistaken = _climb(*given, stages.told, **how)
+            if got.shape == mistaken.shape and torch.allclose(got, mistaken, atol=1e-5):
+                return hint
+        return "for each stage: take the skip kept last, bring h to its size, concatenate, call"
+    return None
+
+
+_LOOP = """
+def way_up(h, kept, stages, e, words, mask):
+    for stage in stages:
+        skip = kept.pop()
+        if h.shape[-2:] != skip.shape[-2:]:
+            h = F.interpolate(h, size=skip.shape[-2:])
+        h = stage(torch.cat([h, skip], dim=1), e, words, mask)
+    return h
+"""
+
+WAY_UP = Exercise(
     id="5.2-4",
-    title="which skip goes where",
-    stub="skip_of = [..., ..., ..., ...]  # YOUR CODE HERE: for up.0, up.1, up.2, up.3",
-    solution='skip_of = ["down.2", "down.1", "down.0", "enter"]',
-    answer="skip_of",
-    check=_check_skips,
-    hint="kept is a stack: append on the way down, pop on the way up.",
+    title="the way up",
+    setup="import torch\nimport torch.nn.functional as F",
+    stub="""
+def way_up(h, kept, stages, e, words, mask):
+    return ...  # YOUR CODE HERE: h (B, c, H/2, W/2), kept: four results -> (B, c, H, W)
+""",
+    solution=_LOOP,
+    answer="way_up",
+    check=_check_way_up,
+    hint="kept is a stack: pop() gives what was put on it last. Its size is the size that h needs.",
     wrong=(
-        ('skip_of = ["enter", "down.0", "down.1", "down.2"]', "first in, first out"),
-        ('skip_of = ["down.1", "down.2", "enter", "down.0"]', "kept last is taken first"),
-        ('skip_of = ["down.2", "down.0", "down.1", "enter"]', "work at 4 x 4"),
-        ('skip_of = ["middle", "down.2", "down.1", "down.0"]', "each of enter"),
+        (_LOOP.replace("pop()", "pop(0)"), "first in, last out"),
+        (_LOOP.replace("[h, skip]", "[skip, h]"), "the other way round"),
+        (_LOOP.replace("-2:])\n        h", "-2:], mode='bilinear')\n        h"), "no blending"),
+        (_LOOP.replace("size=skip.shape[-2:]", "scale_factor=2"), "Sizes of tensors"),
+        (_LOOP.replace("torch.cat([h, skip], dim=1)", "h + skip"), "2c channels"),
+        (_LOOP.replace("e, words, mask)\n    return", "e)\n    return"), "hand e, words"),
+        (_LOOP.replace("return h", "return kept"), "leaves the last stage"),
+        (_LOOP.replace("in stages", "in stages[:3]"), "for each stage"),
     ),
     praise="a mirror: the way up meets the results of the way down in reverse.",
 )
@@ -323,4 +491,4 @@ def halved(n):
 )
 
 
-EXERCISES = [MODULATE, PARAMETERS, LISTENING, SKIPS, HALVED]
+EXERCISES = [BLOCK, PARAMETERS, LISTENING, WAY_UP, HALVED]

@@ -1,13 +1,17 @@
 """Figures of what flows through a network.
 
 cross      marks a place of a picture or a field
-listening  which places of a picture one place listens to, a row per place
+receptive  which places of an input one place of an output depends on, a field per network
+listening  which places of a picture one place attends to, a row per place
+over_time  fields with time running down
+matrix     a table of numbers, coloured on a logarithmic scale
 shares     how a network's parameters and operations are spread over its parts
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -19,6 +23,19 @@ def cross(ax: Axes, row: float, column: float) -> None:
     """Mark a place of a field by a white cross with a black rim: it can be seen on any colour."""
     for colour, wide in (("black", 3.6), ("white", 1.6)):
         ax.plot(column, row, "x", markersize=7, color=colour, markeredgewidth=wide)
+
+
+def receptive(fields: Mapping[str, Tensor], place: tuple[int, int]) -> Figure:
+    """Fields (h, w) of ``influence`` on ``place``, each divided by its largest value; log scale."""
+    fig, row = axes(len(fields), height=1.8, grid="", sharey=True)
+    for ax, (name, field) in zip(row, fields.items(), strict=True):
+        shown = ax.imshow(
+            (field / field.max()).numpy(), norm=LogNorm(1e-3, 1), interpolation="nearest"
+        )
+        cross(ax, *place)
+        ax.set(title=name, xticks=[], yticks=[])
+    fig.colorbar(shown, ax=row, shrink=0.85)
+    return fig
 
 
 def listening(
@@ -53,6 +70,38 @@ def listening(
         ax.set_title(title)
     for ax in found.flat:
         ax.set(xticks=[], yticks=[])
+    return fig
+
+
+def over_time(fields: Mapping[str, tuple[Tensor, str, int, float | None]], T: int = 1000) -> Figure:
+    """Title -> (field with a row per time 0..T, label and end of x, reach of the colours).
+
+    With a reach, colours run from blue at -reach over white at 0 to red; None: as usual.
+    """
+    fig, row = axes(len(fields), height=2.3, grid="")
+    for ax, (title, (field, label, end, reach)) in zip(row, fields.items(), strict=True):
+        colours = {"cmap": "RdBu_r", "vmin": -reach, "vmax": reach} if reach else {}
+        scale = {"extent": (0, end, T, 0), "aspect": "auto", "interpolation": "nearest"}
+        shown = ax.imshow(field.numpy(), **scale, **colours)
+        ax.set(title=title, xlabel=label, ylabel="t")
+        fig.colorbar(shown, ax=ax, pad=0.03)
+    return fig
+
+
+def matrix(
+    values: Tensor, rows: Sequence, columns: Sequence, row_label: str, column_label: str, title: str
+) -> Figure:
+    """Positive values (rows, columns), written and coloured; from about 1 up, logarithmic."""
+    fig, ax = axes(height=3.4, width=5.6, grid="")
+    shown = ax.imshow(values.numpy(), norm=LogNorm(0.95, float(values.max())), aspect="auto")
+    for i, line in enumerate(values.tolist()):
+        for j, value in enumerate(line):
+            ink = "black" if shown.norm(value) > 0.6 else "white"
+            ax.text(j, i, f"{value:.1f}", ha="center", va="center", fontsize=7, color=ink)
+    ax.set_xticks(range(len(columns)), columns)
+    ax.set_yticks(range(len(rows)), rows)
+    ax.set(xlabel=column_label, ylabel=row_label, title=title)
+    fig.colorbar(shown, ax=ax)
     return fig
 
 
