@@ -3,6 +3,8 @@
 from mutants import Mutant
 
 INSIDE = ("tests/book/test_inside.py",)
+WRITTEN = ("tests/book/test_unet_chapter.py",)
+EXERCISES = ("tests/book/test_exercises.py",)
 
 MUTANTS = [
     Mutant(0, 'attention maps are not divided by the root of d', 'chapters/book/ch05_2_unet/inside.py',
@@ -26,4 +28,16 @@ MUTANTS = [
     Mutant(0, 'influences of channels cancel', 'chapters/book/ch05_2_unet/inside.py',
         'heard += gradient[0].square().sum(0)',
         'heard += gradient[0].sum(0)', INSIDE),
+    Mutant(0, "Stable Diffusion's time scales, too", 'chapters/book/ch05_2_unet/stable.py',
+        'return norms + convolution(c_in, c_out) + linear(TIME, c_out) + convolution(c_out, c_out) + skip',
+        'return norms + convolution(c_in, c_out) + linear(TIME, 2 * c_out) + convolution(c_out, c_out) + skip', WRITTEN),
+    Mutant(0, 'the trace takes first what was kept first', 'chapters/book/ch05_2_unet/stable.py',
+        'c_in, c = c + kept.pop(), CHANNELS * multiplier',
+        'c_in, c = c + kept.pop(0), CHANNELS * multiplier', WRITTEN),
+    Mutant(0, 'half a guess is taken for a guess', 'chapters/book/ch05_2_unet/guess.py',
+        'if is_blank(guess):',
+        'if guess is ...:', WRITTEN),
+    Mutant(0, 'a class that says nothing yet is no blank', 'chapters/book/exercises.py',
+        'answer = vars(answer).get("forward", answer)',
+        'pass', EXERCISES),
 ]  # fmt: skip
