@@ -29,9 +29,8 @@ def parameters(net: nn.Module) -> int:
     return sum(p.numel() for p in net.parameters())
 
 
-@torch.no_grad()
 def flops(call: Callable, *inputs: Tensor) -> int:
-    """Operations of ``call(*inputs)``."""
+    """Operations of ``call(*inputs)``, those of gradients included where it computes them."""
     # MATH: attention as matrix products, which the counter knows
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         call(*inputs)

@@ -3,6 +3,7 @@
 from mutants import Mutant
 
 TESTS = ("tests/repository/test_benchmarks.py",)
+RACE = ("tests/repository/test_time_to_quality.py",)
 
 MUTANTS = [
     Mutant(0, 'the second of two always follows the first', 'benchmarks/measure.py',
@@ -24,4 +25,12 @@ MUTANTS = [
         '"notes": [note] if note else []', '"notes": []', TESTS),
     Mutant(0, 'chapters are not run when asked for', 'benchmarks/chapters.py',
         '        costs = measured(options.threads)\n', '        measured(options.threads)\n', TESTS),
+    Mutant(0, 'the autoencoder costs nothing', 'benchmarks/quality_table.py',
+        'seconds = data["autoencoder"][clock] + point[clock]', 'seconds = point[clock]', RACE),
+    Mutant(0, 'a level is reached at the point before', 'benchmarks/quality_record.py',
+        'before + (time - before) *', 'before + 0 *', RACE),
+    Mutant(0, 'ours is asked at the time of theirs', 'benchmarks/quality_errors.py',
+        'output = net(z_t, times[t], tokens)', 'output = net(z_t, t + 1, tokens)', RACE),
+    Mutant(0, 'settings that were changed are not told', 'benchmarks/quality_table.py',
+        'elif value != usual.get(key, value):', 'elif key not in usual:', RACE),
 ]
