@@ -303,7 +303,7 @@ def run_table(args: argparse.Namespace) -> None:
     print("\n".join(lines(result)))
     (args.folder / f"{NAME}.json").write_text(json.dumps(result, indent=1) + "\n", "utf-8")
     if args.figure:
-        from book.ch05_3_training.figures import quality_against_minutes
+        from benchmarks.quality_figure import quality_against_minutes
 
         quality_against_minutes(result, args.clock).savefig(args.figure, dpi=150)
 

@@ -16,8 +16,8 @@ from benchmarks import (
     stock_recipe,
     time_to_quality,
 )
+from benchmarks.quality_figure import quality_against_minutes
 from benchmarks.quality_record import Record, reached, read_run
-from book.ch05_3_training.figures import quality_against_minutes
 from minildm.files.checkpoint import load_checkpoint
 from minildm.noise import seeded
 from minildm.schedule import expand

@@ -1,4 +1,4 @@
-"""The figures of chapter 5.3."""
+"""The figure of time_to_quality.py."""
 
 from matplotlib.figure import Figure
 
