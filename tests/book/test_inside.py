@@ -84,7 +84,9 @@ def test_maps_of_a_whole_network_belong_to_their_layers():
     maps = attention_maps(net, inputs)
     layers = attention_layers(net)
     assert list(maps) == list(layers) and len(maps) == 2 * 4  # one level, one middle, two ways up
-    mask = inputs[2] != 0
+    words = inputs[2].shape[1]
+    padded = words + -words % 16  # see TextUNet.forward
+    mask = torch.nn.functional.pad(inputs[2], (0, padded - words)) != 0  # (B, padded)
     outputs = {}
     hooks = [
         layer.register_forward_hook(lambda _, __, out, name=name: outputs.update({name: out}))
@@ -96,7 +98,7 @@ def test_maps_of_a_whole_network_belong_to_their_layers():
         hook.remove()
     for name, map_ in maps.items():
         side = seen[name][0].shape[-1]
-        keys = inputs[2].shape[1] if name.endswith("read") else side**2
+        keys = padded if name.endswith("read") else side**2
         assert map_.shape == (2, 2, side**2, keys), name
         torch.testing.assert_close(map_.sum(-1), torch.ones(map_.shape[:3]))
         if name.endswith("read"):  # what is no word is not read
@@ -143,7 +145,7 @@ def test_each_part_has_its_line_and_the_lines_add_up():
     assert sum(line.parameters for line in lines.values()) == parameters(net.unet)
     whole = shapes_of(net, inputs)
     assert [line.name for line in whole] == ["text", "unet"]
-    mean = 2 * 2 * 14 * 16  # of the words, which is no part: (B, 1, L) times (B, L, dim)
+    mean = 2 * 2 * 16 * 16  # of 14 words and 2 PAD, which is no part: (B, 1, L) (B, L, dim)
     assert sum(line.flops for line in lines.values()) + mean == whole[1].flops
     assert sum(line.flops for line in whole) == flops(net, *inputs)
     inner = shapes_of(net, inputs, "unet.up.0")
