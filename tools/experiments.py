@@ -27,6 +27,8 @@ RESULTS = commands.OUTPUTS / "results.json"
 PLANS = {
     "digits-autoencoder": "What do the pull to N(0, I), the kind of loss and the size of the "
     "latents matter?",
+    "digits-losses": "What does the kind of loss matter in 49 numbers, after a short and a long "
+    "training?",
     "digits": "What do the scale of the latents, the target, the weights and the optimiser matter?",
     "autoencoder": "What detail is lost when pictures are compressed by 4, 8 or 16?",
     "contrastive": "What does a model learn that matches pictures with texts?",

@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator
 from torch import Tensor
 
@@ -265,12 +266,13 @@ def ellipse(mean, cov, sigmas: float = 2.0, points: int = 121) -> np.ndarray:
 
 
 def mosaic(
-    x: Tensor, columns: int, rows: Sequence[str] = (), titles: Sequence[str] = (), width=WIDTH
-) -> Figure:
+    x: Tensor, columns: int, rows: Sequence[str] = (), titles: Sequence[str] = (), width=WIDTH,
+    zoom: int = 0,
+) -> Figure:  # fmt: skip
     """Images x (n, C, H, W) in [-1, 1], row by row; labels for rows and for columns.
 
-    One picture, so that hundreds of images draw at once. ``width``: inches.
-    Raises ValueError unless x is (n, 1 or 3, H, W).
+    One picture, so that hundreds of images draw at once. ``width``: inches; or ``zoom``, whole dots
+    per pixel at 100 dots per inch. Raises ValueError unless x is (n, 1 or 3, H, W).
     """
     if x.dim() != 4 or x.shape[1] not in (1, 3) or len(x) == 0:
         raise ValueError(f"x must be (n, 1 or 3, H, W) with n >= 1; got {tuple(x.shape)}")
@@ -278,8 +280,11 @@ def mosaic(
     block = (tile(x, columns) + 1) / 2
     lines = len(block) // H
     margin = 0.09 * max((len(line) for name in rows for line in name.split("\n")), default=0)
-    height = (width - margin) * lines * H / (columns * W) + (0.25 if titles else 0.05)
-    fig, ax = axes(height=height, width=width, grid="")
+    if zoom:
+        fig, ax = _to_the_dot(zoom * block.shape[1], zoom * len(block), margin, bool(titles))
+    else:
+        height = (width - margin) * lines * H / (columns * W) + (0.25 if titles else 0.05)
+        fig, ax = axes(height=height, width=width, grid="")
     ax.imshow(np.broadcast_to(block, (*block.shape[:2], 3)), interpolation="nearest")
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0, labelsize=9)
@@ -287,6 +292,14 @@ def mosaic(
     ax.set_xticks([(i + 0.5) * W for i in range(len(titles))], titles)
     ax.xaxis.tick_top()
     return fig
+
+
+def _to_the_dot(w: int, h: int, margin: float, titled: bool) -> tuple[Figure, Axes]:
+    """Axes of exactly w by h dots at 100 dots per inch, with a margin on the left and on top."""
+    left, top = round(100 * margin), 25 if titled else 0
+    fig = Figure(figsize=((left + w) / 100, (top + h) / 100))
+    fig.add_artist(Rectangle((0, 0), 1, 1, color="white", zorder=-1))  # no tighter than this
+    return fig, fig.add_axes((left / (left + w), 0, w / (left + w), h / (top + h)))
 
 
 def grid(x: Tensor, columns: int, **labels) -> Figure:

@@ -5,7 +5,14 @@ import math
 import pytest
 import torch
 
-from book.ablations.digits_lab import absolute_loss, perceptual_loss
+from book.ablations.digits_lab import (
+    absolute_loss,
+    moved,
+    nearest_label,
+    perceptual_loss,
+)
+from minildm.data import LabelledSplit
+from minildm.schedule import DiscreteSchedule, cosine_betas
 
 
 def test_the_absolute_error_by_hand():
@@ -41,3 +48,24 @@ def test_what_is_not_finite_has_no_loss():
         perceptual_loss(torch.exp, 1.0, math.nan)
     with pytest.raises(ValueError, match="features.* has"):  # of another batch size
         perceptual_loss(lambda y: y[:1], 1.0, 0.1)(x, x)
+
+
+@pytest.mark.parametrize("s", [1 / 16, 0.5, 1, 4, 16])
+def test_a_moved_schedule_has_the_snr_times_the_square(s):
+    schedule = DiscreteSchedule(cosine_betas(200))
+    other = moved(schedule, s)
+    assert other.T == schedule.T
+    torch.testing.assert_close(other.snr[1:], s**2 * schedule.snr[1:], rtol=1e-8, atol=0)
+
+
+def test_a_schedule_is_not_moved_to_nowhere():
+    for s in (0, -1.0, math.nan):
+        with pytest.raises(ValueError, match="s must be"):
+            moved(DiscreteSchedule(cosine_betas(20)), s)
+
+
+def test_the_nearest_digit_names_the_label():
+    x = torch.stack([torch.full((1, 2, 2), value) for value in (-1.0, 0.0, 1.0)])
+    split = LabelledSplit(x, torch.tensor([7, 8, 9]), x[:0], torch.tensor([]))
+    asked = torch.tensor([0.8, -0.6, 0.1])[:, None, None, None].expand(3, 1, 2, 2)
+    assert nearest_label(asked, split).tolist() == [9, 7, 8]

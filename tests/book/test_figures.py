@@ -2,12 +2,14 @@
 
 import importlib
 import inspect
+import io
 
 import numpy as np
 import pytest
 import torch
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from PIL import Image
 
 from book import figures
 from book.ablations.engine import _write_picture, picture
@@ -17,6 +19,7 @@ from book.ch01_background.timeline import TIMELINE
 from book.ch02_concepts import figures as concepts
 from book.ch03_algorithm import figures as algorithm
 from book.ch04_3_gaussian.gaussian_case import normal
+from book.ch05_1_autoencoder import figures as latents
 from book.ch05_2_unet import figures as unet
 from book.ch05_2_unet.inside import Line
 from book.ch05_4_sampling import figures as sampling
@@ -24,8 +27,11 @@ from book.ch05_6_gpu import figures as gpu
 from book.ch07_tools import figures as tools
 from book.ch08_outlook import figures as outlook
 from book.ch09_1_museum import figures as museum
+from book.display import pixels, png
 
-MODULES = (start, background, concepts, algorithm, unet, sampling, gpu, tools, outlook, museum)
+MODULES = (
+    start, background, concepts, algorithm, latents, unet, sampling, gpu, tools, outlook, museum
+)  # fmt: skip
 A, B = normal([1, 2], [[1.0, 0.6], [0.6, 2.0]]), normal([0, 0], [[1, 0], [0, 1]])
 POINTS = torch.randn(50, 2, generator=torch.Generator().manual_seed(0)).double()
 STEPS, ERRORS = [10, 20, 40], [1.0, 0.5, 0.25]
@@ -175,6 +181,10 @@ DRAWN = {
         lambda: outlook.brightness_rows({"a": [QUANTILES], "b": [QUANTILES]}, QUANTILES),
         [([-0.4, 0.4], [0, 0]), ([-0.9, 0.9], [2, 2])], {"the data", "a", "b"},
     ),
+    latents.reach: (
+        lambda: latents.reach(torch.rand(16, 16) + 0.01, (1, 2)), [],
+        {"one place of the latent nudged (red)", "change, as a share of the largest"},
+    ),
     museum.strips: (
         lambda: museum.strips({"right": X, "planted": X}, 0.4), [], {"right", "planted"},
     ),
@@ -292,6 +302,18 @@ def test_images_stand_row_by_row_from_black_to_white():
     fig = figures.captioned(X[:2], ["a", "b"], 2)
     assert [float(ax.images[0].get_array()[0, 0, 0]) for ax in fig.axes] == pytest.approx([0, 0.2])
     assert figures.in_rgb(torch.tensor([[[-3.0, 3.0]]])).tolist() == [[[0, 0, 0], [1, 1, 1]]]
+
+
+def test_zoomed_images_are_drawn_to_the_dot():
+    """In the PNG that ``show`` stores, each pixel is a square of 2 x 2 dots of exactly its grey."""
+    x = torch.rand(6, 1, 9, 7, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    for titles in ((), list("abc")):
+        fig = figures.mosaic(x, 3, ["top", "the lower row"], titles, zoom=2)
+        drawn = np.asarray(Image.open(io.BytesIO(png(fig))).convert("RGB"))[..., 0].astype(int)
+        wanted = pixels(x, 3)[..., 0].repeat(2, 0).repeat(2, 1).astype(int)  # (44, 54)
+        top, left = (25 if titles else 0) + 10, drawn.shape[1] - 10 - wanted.shape[1]
+        found = drawn[top : top + 44, left : left + 54]
+        assert abs(found - wanted).max() <= 1  # 0 to 255, rounded twice
 
 
 def test_parts_of_a_bar_lie_behind_one_another_and_shares_make_one_length():

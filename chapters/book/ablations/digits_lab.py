@@ -16,8 +16,9 @@ from book.ablations.engine import Outcome, timed
 from book.ch03_algorithm.measure import asked_labels
 from book.digit_judge import DigitClassifier, confident_fraction, load_classifier
 from minildm import checks
+from minildm.autoencoder import Autoencoder
 from minildm.checks import inputs
-from minildm.data import digits
+from minildm.data import LabelledSplit, digits
 from minildm.latent import LatentDiffusion
 from minildm.losses import reconstruction_loss
 from minildm.metrics import frechet_distance
@@ -28,6 +29,7 @@ from minildm.schedule import DiscreteSchedule, cosine_betas
 from minildm.train import (
     AutoencoderTraining,
     DenoiserTraining,
+    Trained,
     encode_all,
     train_autoencoder,
     train_denoiser,
@@ -101,6 +103,19 @@ def read_digits(x: Tensor, asked: Tensor) -> dict:
     }
 
 
+def moved(schedule: DiscreteSchedule, s: float) -> DiscreteSchedule:
+    """The schedule whose SNR is s^2 times as large at every t: equation 5.1.5 of the book.
+
+    alpha_bar' = s^2 alpha_bar / (s^2 alpha_bar + 1 - alpha_bar). Raises ValueError unless s > 0.
+    """
+    s = inputs.real("s", s, 0)
+    if s == 0:
+        raise ValueError("s must be positive; got 0")
+    power = s**2 * schedule.alpha_bar
+    alpha_bar = power / (power + schedule.noise_variance)  # (T + 1,)
+    return DiscreteSchedule(1 - alpha_bar[1:] / alpha_bar[:-1])
+
+
 # --- the autoencoder ------------------------------------------------------------------------------
 
 
@@ -122,10 +137,8 @@ def run_digits_autoencoder(config: DigitsAutoencoderLab) -> Outcome:
     read             share of reconstructions that are read as their label
     random           share of decoded N(0, std²) latents that the judge is sure about
     """
-    loss, classifier, split = LOSSES[config.loss](), load_classifier(), digits()
-    trained, minutes = timed(
-        lambda: train_autoencoder(config.autoencoder, split.x, reconstruction=loss)
-    )
+    trained, minutes = train_with_loss(config)
+    split, classifier = digits(), load_classifier()
     figures, x_hat = latent_figures(trained.net, split.x_held_out)
     shape = figures["latent_shape"]
     drawn = trained.net.decode(keyed_normal((0,), range(1000), shape) / trained.net.scale)
@@ -133,6 +146,29 @@ def run_digits_autoencoder(config: DigitsAutoencoderLab) -> Outcome:
     figures["read"] = round(float((p.argmax(1) == split.labels_held_out).double().mean()), 4)
     figures["random"] = round(confident_fraction(classifier.probabilities(drawn)), 4)
     return Outcome(minutes, figures, x_hat[:20])
+
+
+def run_losses(config: DigitsAutoencoderLab) -> Outcome:
+    """Train an autoencoder, then measure its reconstructions by both errors and by two readers.
+
+    absolute         mean absolute error
+    read             share of reconstructions that the judge reads as their label
+    read_by_nearest  the same, by ``nearest_label``, which no loss has seen
+    """
+    trained, minutes = train_with_loss(config)
+    split = digits()
+    figures, x_hat = latent_figures(trained.net, split.x_held_out)
+    figures["absolute"] = round(float(absolute_loss(x_hat, split.x_held_out).mean()), 5)
+    judged = load_classifier().probabilities(x_hat).argmax(1)
+    for reader, labels in (("read", judged), ("read_by_nearest", nearest_label(x_hat, split))):
+        figures[reader] = round(float((labels == split.labels_held_out).double().mean()), 4)
+    return Outcome(minutes, figures, x_hat[:20])
+
+
+def train_with_loss(config: DigitsAutoencoderLab) -> tuple[Trained[Autoencoder], float]:
+    """The autoencoder of this configuration, and the minutes of CPU time that it took."""
+    loss, x = LOSSES[config.loss](), digits().x
+    return timed(lambda: train_autoencoder(config.autoencoder, x, reconstruction=loss))
 
 
 def absolute_loss(x_hat: Tensor, x: Tensor) -> Tensor:
@@ -187,6 +223,15 @@ LOSSES = {
 }
 
 # --- measuring ------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def nearest_label(x: Tensor, split: LabelledSplit) -> Tensor:
+    """The label of the training digit with the smallest squared distance to each of x: (n,).
+
+    A reader without a network. Pixels are all that it sees, so what is near in pixels suits it.
+    """
+    return split.labels[torch.cdist(x.flatten(1), split.x.flatten(1)).argmin(1)]
 
 
 @torch.no_grad()

@@ -2,9 +2,154 @@
 
 import math
 
+import torch
+from torch import nn
+
+from book.ch05_1_autoencoder.written import (
+    PARTS,
+    RIGHT,
+    Toy,
+    block_with,
+    compare_block,
+    loss_with,
+    shipped_block,
+    toy_losses,
+)
 from book.exercises import Exercise
 
 # --- 5.1-1 ----------------------------------------------------------------------------------------
+
+
+def _check_block(block) -> str | None:
+    if not (isinstance(block, type) and issubclass(block, nn.Module)):
+        return "give the class itself, a subclass of nn.Module; not a function, nor one made of it"
+    weights, h, wanted = shipped_block()
+    mine = block(64)
+    own = {name: tuple(value.shape) for name, value in mine.state_dict().items()}
+    if set(own) != set(PARTS):
+        return f"the shipped weights are called {', '.join(PARTS)}; yours {', '.join(own) or 'not'}"
+    for name, value in weights.items():
+        if own[name] != tuple(value.shape):
+            return f"{name} has shape {own[name]}; the shipped one {tuple(value.shape)}"
+    if not {mine.conv1.padding, mine.conv2.padding} <= {(1, 1), "same"}:
+        return "padding=1 in both convolutions, or the sum has two different sizes"
+    if mine.norm1.num_groups != 8 or mine.norm2.num_groups != 8:
+        return f"groups of channels: the shipped norm has 8, yours has {mine.norm1.num_groups}"
+    mine.load_state_dict(weights)
+    with torch.no_grad():
+        return compare_block(mine, h, mine(h), wanted)
+
+
+BLOCK = Exercise(
+    id="5.1-1",
+    title="a residual block that loads the shipped weights",
+    stub="""
+class NamedBlock(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        ...  # YOUR CODE HERE: self.norm1, self.conv1, self.norm2, self.conv2
+
+    def forward(self, x):
+        return ...  # YOUR CODE HERE
+""",
+    solution="""
+class NamedBlock(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.norm1 = nn.GroupNorm(8, channels)
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.norm2 = nn.GroupNorm(8, channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x):
+        h = self.conv1(F.silu(self.norm1(x)))
+        return x + self.conv2(F.silu(self.norm2(h)))
+""",
+    answer="NamedBlock",
+    check=_check_block,
+    hint="The four layers with weights get names; SiLU has none, so F.silu in forward will do.",
+    wrong=(
+        (nn.Identity(), "the class itself"),
+        (block_with(RIGHT, second="convolution2"), "are called"),
+        (block_with(RIGHT.replace("x + ", "", 1)), "the input itself"),
+        (block_with(RIGHT, padding=0), "padding=1"),
+        (block_with(RIGHT, groups=32), "yours has 32"),
+        (block_with(RIGHT.replace("F.silu", "F.relu")), "not ReLU"),
+        (
+            block_with("x + self.conv2(self.norm2(self.conv1(self.norm1(x))))"),
+            "is missing between",
+        ),
+        (
+            block_with("x + F.silu(self.norm2(self.conv2(F.silu(self.norm1(self.conv1(x))))))"),
+            "first the norm",
+        ),
+        (block_with(RIGHT.replace("norm2", "norm1")), "its weights fit"),
+        (
+            block_with(RIGHT).replace("channels, 3, padding=1", "channels, 5, padding=1"),
+            "has shape",
+        ),
+    ),
+    setup="import torch.nn.functional as F\nfrom torch import nn\n",
+    praise="the weights of the shipped model, in a class that you wrote.",
+)
+
+# --- 5.1-2 ----------------------------------------------------------------------------------------
+
+
+def _check_loss(batch_loss) -> str | None:
+    generator = torch.Generator().manual_seed(3)
+    x = torch.rand(3, 1, 4, 4, generator=generator, dtype=torch.float64) * 2 - 1
+    eps = torch.randn(3, 1, 2, 2, generator=generator, dtype=torch.float64)
+    got = torch.as_tensor(batch_loss(Toy(), x, eps, 0.2)).detach().double()
+    if got.numel() != 1:
+        return f"one number is wanted, the mean over the batch; yours has shape {tuple(got.shape)}"
+    if not torch.isfinite(got).all():
+        return f"your function returned {float(got)}: every term is finite here"
+    for words, value in toy_losses(Toy(), x, eps, 0.2).items():
+        if math.isclose(float(got), float(value), rel_tol=1e-5):
+            return words or None
+    return "encode x, make z from mean, log_var and the given eps, decode, and add the two losses"
+
+
+LOSS = Exercise(
+    id="5.1-2",
+    title="the loss of one batch, from memory",
+    stub="""
+def batch_loss(model, x, eps, weight):
+    return ...  # YOUR CODE HERE: one number
+""",
+    solution="""
+def batch_loss(model, x, eps, weight):
+    mean, log_var = model.encode(x)
+    z = mean + (log_var / 2).exp() * eps
+    pull = (mean**2 + log_var.exp() - 1 - log_var) / 2
+    return (model.decode(z) - x).square().mean() + weight * pull.mean()
+""",
+    answer="batch_loss",
+    check=_check_loss,
+    hint="Three lines: a sample z, the KL of each latent number, and the sum of two means.",
+    wrong=(
+        (loss_with(z="mean"), "a sample"),
+        (loss_with(z="mean + log_var.exp() * eps"), "root of the variance"),
+        (loss_with(z="mean + log_var * eps"), "is a logarithm"),
+        (loss_with(total="error.mean() + 2 * weight * pull.mean()"), "has a 1/2"),
+        (loss_with(total="error.mean() + weight * (pull + log_var).mean()"), "sign of log_var"),
+        (loss_with(total="error.mean() - weight * pull.mean()"), "it is added"),
+        (loss_with(total="error.mean() + pull.mean()"), "weight of the KL"),
+        (loss_with(total="error.mean()"), "the KL term is missing"),
+        (loss_with(total="(error.sum() + weight * pull.sum()) / len(x)"), "not sums"),
+        (
+            loss_with(total="error.mean() + weight * (pull + ((log_var / 2).exp() "
+                             "- log_var.exp()) / 2).mean()"),
+            "not sigma",
+        ),
+        (loss_with(total="(error.flatten(1) + weight * pull.mean()).mean(1)"), "has shape"),
+        (loss_with(z="mean - (log_var / 2).exp() * eps"), "the given eps"),
+    ),
+    praise="sample, decode, compare, pull: that is all that trains an autoencoder.",
+)  # fmt: skip
+
+# --- 5.1-3 ----------------------------------------------------------------------------------------
 
 
 def _check_learned(answer) -> str | None:
@@ -25,7 +170,7 @@ def _check_learned(answer) -> str | None:
 
 
 LEARNED = Exercise(
-    id="5.1-1",
+    id="5.1-3",
     title="what two losses make of an uncertain pixel",
     stub="learned = (..., ...)  # YOUR CODE HERE: (squared, absolute)",
     solution="""
@@ -44,7 +189,7 @@ learned = (0.3 * 1 + 0.7 * (-1), -1.0)  # mean and median
     praise="a grey that no picture has, and a black that is right in 7 cases of 10.",
 )
 
-# --- 5.1-2 ----------------------------------------------------------------------------------------
+# --- 5.1-4 ----------------------------------------------------------------------------------------
 
 
 def _check_really(value) -> str | None:
@@ -63,7 +208,7 @@ def _check_really(value) -> str | None:
 
 
 REALLY = Exercise(
-    id="5.1-2",
+    id="5.1-4",
     title="the noise level that unscaled latents really have",
     stub="really = ...  # YOUR CODE HERE: alpha_bar' at the step where alpha_bar is 0.1",
     solution="""
@@ -83,48 +228,7 @@ really = s**2 * alpha_bar / (s**2 * alpha_bar + 1 - alpha_bar)
     praise="half signal, half noise, where the network was told that nine tenths are noise.",
 )
 
-# --- 5.1-3 ----------------------------------------------------------------------------------------
-
-
-def _check_fewer(fewer) -> str | None:
-    for C, c, f in ((3, 4, 8), (1, 2, 4), (3, 16, 16)):
-        wanted, got = C * f * f / c, float(fewer(C, c, f))
-        if math.isclose(got, wanted, rel_tol=1e-6):
-            continue
-        if math.isclose(got, 1 / wanted, rel_tol=1e-6):
-            return "that is the share that is left; the question is how many times fewer"
-        if math.isclose(got, f * f, rel_tol=1e-6):
-            return "places shrink by f²; channels count too"
-        if math.isclose(got, C * f / c, rel_tol=1e-6):
-            return "height *and* width shrink by f"
-        return f"for C = {C}, c = {c}, f = {f} it should be {wanted:g}; yours is {got:g}"
-    return None
-
-
-FEWER = Exercise(
-    id="5.1-3",
-    title="how many times fewer numbers a latent has",
-    stub="""
-def fewer(C, c, f):
-    return ...  # YOUR CODE HERE
-""",
-    solution="""
-def fewer(C, c, f):
-    return C * f**2 / c
-""",
-    answer="fewer",
-    check=_check_fewer,
-    hint="C H W numbers become c (H/f) (W/f).",
-    wrong=(
-        ("def fewer(C, c, f):\n    return c / (C * f**2)", "share that is left"),
-        ("def fewer(C, c, f):\n    return f**2", "channels count"),
-        ("def fewer(C, c, f):\n    return C * f / c", "*and* width"),
-        ("def fewer(C, c, f):\n    return 48", "it should be"),
-    ),
-    praise="48 for our model, as for Stable Diffusion: 3 · 64 / 4.",
-)
-
-# --- 5.1-4 ----------------------------------------------------------------------------------------
+# --- 5.1-5 ----------------------------------------------------------------------------------------
 
 
 def _check_off(value) -> str | None:
@@ -141,7 +245,7 @@ def _check_off(value) -> str | None:
 
 
 OFF_BY = Exercise(
-    id="5.1-4",
+    id="5.1-5",
     title="decoding without undoing the scale",
     stub="off_by = ...  # YOUR CODE HERE: one number",
     solution="""
@@ -159,4 +263,4 @@ off_by = 1 / (1 / 0.18215)  # what arrives has std 1; what the decoder knows has
     praise="more than five times too small: the decoder draws a pale, flat picture.",
 )
 
-EXERCISES = [LEARNED, REALLY, FEWER, OFF_BY]
+EXERCISES = [BLOCK, LOSS, LEARNED, REALLY, OFF_BY]

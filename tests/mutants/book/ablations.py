@@ -6,6 +6,8 @@ ABLATIONS = "tests/book/test_ablations.py"
 CONTRASTIVE = "tests/book/test_contrastive.py"
 GUIDANCE = "tests/book/test_measure.py"
 LOSSES = "tests/book/test_digits_lab.py"
+WRITTEN = "tests/book/test_autoencoder_written.py"
+FIGURES = "tests/book/test_figures.py"
 
 MUTANTS = [
     Mutant(0, 'runs of another process are lost', 'chapters/book/ablations/engine.py',
@@ -49,4 +51,19 @@ MUTANTS = [
     Mutant(0, 'features are not measured in their own units', 'chapters/book/ablations/digits_lab.py',
         'difference = (seen_hat - seen) / std.to(seen)',
         'difference = seen_hat - seen', (LOSSES,)),
+    Mutant(0, 'a schedule is moved by the scale, not its square', 'chapters/book/ablations/digits_lab.py',
+        'power = s**2 * schedule.alpha_bar',
+        'power = s * schedule.alpha_bar', (LOSSES,)),
+    Mutant(0, 'the farthest digit names the label', 'chapters/book/ablations/digits_lab.py',
+        'split.x.flatten(1)).argmin(1)]',
+        'split.x.flatten(1)).argmax(1)]', (LOSSES,)),
+    Mutant(0, 'a straight line without an offset', 'chapters/book/ch05_1_autoencoder/measure.py',
+        'torch.ones(len(by), 1)], dim=1)',
+        'torch.zeros(len(by), 1)], dim=1)', (WRITTEN,)),
+    Mutant(0, 'row and column of the nudged place are exchanged', 'chapters/book/ch05_1_autoencoder/figures.py',
+        'corner = (edges[place[1]], edges[place[0]])',
+        'corner = (edges[place[0]], edges[place[1]])', (WRITTEN,)),
+    Mutant(0, 'zoomed images are cropped with their labels', 'chapters/book/figures.py',
+        'fig.add_artist(Rectangle((0, 0), 1, 1, color="white", zorder=-1))',
+        'fig.add_artist(Rectangle((0, 0), 0, 0, color="white", zorder=-1))', (FIGURES,)),
 ]  # fmt: skip
