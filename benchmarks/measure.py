@@ -10,8 +10,6 @@ from time import perf_counter
 from typing import NamedTuple
 
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 PACKAGES = ("torch", "numpy", "diffusers", "denoising-diffusion-pytorch", "smalldiffusion")
 SIDE, PRODUCTS = 1024, 4  # of the matrices whose product is the peak; products in a row
@@ -80,16 +78,6 @@ def interleaved(
 def scaled(seconds: Sequence[float], factor: float) -> list[float]:
     """The figures in another unit."""
     return [factor * each for each in seconds]
-
-
-def flops(call: Callable[[], object]) -> int:
-    """Floating-point operations of the convolutions and matrix products that a call makes,
-    backward passes included; a multiplication and an addition are two.
-    """
-    # MATH: attention as matrix products, which the counter knows
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        call()
-    return counter.get_total_flops()
 
 
 def product() -> Callable[[], object]:

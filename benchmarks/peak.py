@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from benchmarks import sampling, training
-from benchmarks.measure import PRODUCT_FLOPS, Options, Row, flops, interleaved, product
+from benchmarks.measure import PRODUCT_FLOPS, Options, Row, interleaved, product
+from book.ch05_2_unet.cost import flops
 
 NAME = "peak"
 QUESTION = "Which share of the operations per second of a matrix product is reached?"

@@ -66,14 +66,21 @@ def why_not(name: str) -> str:
     return ""
 
 
-def of_diffusers(width: int) -> nn.Module:
-    """Its text-to-image UNet, with levels, blocks, heads and groups like ours."""
+def of_diffusers(
+    fine: int, coarse: int = 0, latent: Sequence[int] = LATENT, context_dim: int = 0
+) -> nn.Module:
+    """Its text-to-image UNet, with levels, blocks, heads and groups like ours.
+
+    For latents (c, h, w) and words of ``context_dim`` numbers, both ours if they are not given; its
+    coarse level is as wide as the fine one unless ``coarse`` is given.
+    """
     return package("diffusers").UNet2DConditionModel(
-        sample_size=LATENT[1], in_channels=LATENT[0], out_channels=LATENT[0],
+        sample_size=latent[1], in_channels=latent[0], out_channels=latent[0],
         down_block_types=("CrossAttnDownBlock2D",) * 2, up_block_types=("CrossAttnUpBlock2D",) * 2,
-        block_out_channels=(width, width), layers_per_block=1, norm_num_groups=8,
+        block_out_channels=(fine, coarse or fine), layers_per_block=1,
+        norm_num_groups=8,  # 32, its default, divide no width near enough
         attention_head_dim=4,  # by an old mistake of names, the number of heads
-        cross_attention_dim=ours().context_dim,
+        cross_attention_dim=context_dim or ours().context_dim,
     )  # fmt: skip
 
 
@@ -121,4 +128,3 @@ def inputs(batch: int) -> tuple[Tensor, Tensor, Tensor]:
     z = torch.randn(batch, *LATENT, generator=generator)
     t = torch.randint(1, 1000, (batch,), generator=generator)
     return z, t, torch.randn(batch, WORDS, ours().context_dim, generator=generator)
-

@@ -19,11 +19,12 @@ from diffusers import (
     DDIMScheduler,
     DDPMScheduler,
     DPMSolverMultistepScheduler,
-    UNet2DConditionModel,
 )
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
+from benchmarks import rivals
+from book.ch05_2_unet.cost import parameters
 from minildm.engine.fit import build
 from minildm.engine.optim import restore_optimizer
 from minildm.files.checkpoint import load_checkpoint, save_checkpoint
@@ -32,7 +33,6 @@ from minildm.shapes.captions import text_config
 from minildm.text import TextEncoder, TextEncoderConfig
 from minildm.words import NULL, PAD
 
-HEADS, GROUPS = 4, 8  # as ours; 32 groups, its default, divide no width near enough
 SAMPLERS: dict[str, Callable] = {
     "dpm": lambda: DPMSolverMultistepScheduler(algorithm_type="dpmsolver++"),  # 2M
     "ddim": lambda: DDIMScheduler(clip_sample=False, timestep_spacing="trailing"),
@@ -60,23 +60,12 @@ class StockNetwork(nn.Module):
     def __init__(self, settings: StockSettings, channels: int = 4, size: int = 8) -> None:
         super().__init__()
         self.text = TextEncoder(settings.text)
-        self.unet: nn.Module = UNet2DConditionModel(
-            sample_size=size, in_channels=channels, out_channels=channels,
-            block_out_channels=settings.widths, layers_per_block=1, norm_num_groups=GROUPS,
-            down_block_types=("CrossAttnDownBlock2D",) * 2,
-            up_block_types=("CrossAttnUpBlock2D",) * 2,
-            cross_attention_dim=settings.text.dim,
-            attention_head_dim=HEADS,  # which is its name for the number of heads
-        )  # fmt: skip
+        latent = channels, size, size
+        self.unet = rivals.of_diffusers(*settings.widths, latent, settings.text.dim)
 
     def forward(self, z_t: Tensor, t: Tensor, tokens: Tensor) -> Tensor:
         words = self.text(tokens)  # (B, L, dim)
         return self.unet(z_t, t, words, encoder_attention_mask=tokens != PAD).sample
-
-
-def parameters(net: nn.Module) -> int:
-    """How many numbers it learns."""
-    return sum(p.numel() for p in net.parameters())
 
 
 def widths_like(wanted: int, text: TextEncoderConfig) -> tuple[int, int]:

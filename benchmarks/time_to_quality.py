@@ -29,6 +29,7 @@ if str(ROOT) not in sys.path:  # when this file itself is run
 from benchmarks import quality_table  # noqa: E402
 from benchmarks.quality_record import FILE, Record, as_figures, read_run  # noqa: E402
 from benchmarks.quality_table import LEVELS, lines, result_of  # noqa: E402
+from book.ch05_2_unet.cost import parameters  # noqa: E402
 from book.ch05_5_text_to_image.measure_shapes import Task, draw  # noqa: E402
 from minildm.autoencoder import Autoencoder  # noqa: E402
 from minildm.engine.devices import surroundings  # noqa: E402
@@ -36,6 +37,7 @@ from minildm.engine.records import read_history  # noqa: E402
 from minildm.engine.resume import METRICS, checkpoints  # noqa: E402
 from minildm.engine.settings import override  # noqa: E402
 from minildm.files.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
+from minildm.latent import LatentDiffusion  # noqa: E402
 from minildm.shapes.captions import asked_texts  # noqa: E402
 from minildm.shapes.judge import Accuracy, caption_accuracy, judge  # noqa: E402
 from minildm.shapes.scenes import Pictures, splits  # noqa: E402
@@ -71,13 +73,18 @@ class Common(NamedTuple):
     cost: dict[str, float]
 
 
-def common(config: ShapesTraining, place: Path, progress: bool = True) -> Common:
+def common(
+    config: ShapesTraining, place: Path, progress: bool = True, model: Path | None = None
+) -> Common:
     """Train the autoencoder and encode all pictures, or read both from ``place``.
 
-    Raises ValueError where ``place`` holds an autoencoder of another recipe.
+    ``model``: a text-to-image model whose autoencoder is taken, at the cost that it has noted.
+    Raises ValueError where ``place`` or ``model`` holds an autoencoder of another recipe.
     """
     about = {"autoencoder": asdict(config.autoencoder), "pictures": config.pictures}
     record = Record(place, {**about, "seed": config.seed})
+    if model is not None:
+        return taken_from(model, config, record)
     forget_what_was_not_noted(place / "training", record)
 
     def note(_: nn.Module, step: int) -> None:
@@ -98,6 +105,27 @@ def common(config: ShapesTraining, place: Path, progress: bool = True) -> Common
         record.data["surroundings"] = surroundings()
         record.write()
     return Common(trained.net, z0, tokens, record.data["cost"])
+
+
+def taken_from(model: Path, config: ShapesTraining, record: Record) -> Common:
+    """The autoencoder of a trained model. Its processor time: all its threads, all the time."""
+    noted = json.loads((model / "metrics.json").read_text(encoding="utf-8"))["training"]
+    for name in ("autoencoder", "pictures", "seed"):
+        there, here = noted["config"][name], json.loads(json.dumps(record.data["about"][name]))
+        if there != here:
+            raise ValueError(f"{model} has {name} {there}, this run {here}: leave --model out")
+    autoencoder = LatentDiffusion.load(model).autoencoder
+    pictures, tokens = training_pictures(config)
+    record.start()
+    z0 = encode_all(autoencoder, pictures, record.folder / "latents")
+    encoding = record.stop()
+    if "cost" not in record.data:
+        wall = noted["seconds"]["autoencoder"]
+        trained = {"wall": wall, "cpu": wall * noted["threads"]}
+        record.data["cost"] = {clock: trained[clock] + encoding[clock] for clock in trained}
+        record.data |= {"gate": noted["gate"], "surroundings": surroundings()}
+        record.write()
+    return Common(autoencoder, z0, tokens, record.data["cost"])
 
 
 def forget_what_was_not_noted(folder: Path, record: Record) -> None:
@@ -152,7 +180,7 @@ def finish(record: Record, draw_scenes: Draw, args: argparse.Namespace) -> None:
 def run_ours(args: argparse.Namespace) -> None:
     """Our recipe: the library's own trainings, looked at every ``--every`` steps."""
     config = configured(args)
-    start = common(config, args.autoencoder or args.folder / "autoencoder")
+    start = common(config, args.autoencoder or args.folder / "autoencoder", model=args.model)
     denoiser = asdict(config.denoiser)
     del denoiser["fit"]["save_every"]  # how often it is looked at changes nothing
     about = {"recipe": "ours", "denoiser": denoiser, "guidance": GUIDANCE}
@@ -160,7 +188,7 @@ def run_ours(args: argparse.Namespace) -> None:
     training = record.folder / "training"
     forget_what_was_not_noted(training, record)
     network = build_network(config.denoiser.model)
-    record.data |= {"autoencoder": start.cost, "parameters": parameters(network)}
+    record.data |= {"autoencoder": start.cost, "parameters": sizes(network)}
 
     def artist(net: nn.Module) -> Draw:
         model = assemble(start.autoencoder, net, config.denoiser.parameterization)
@@ -203,10 +231,9 @@ def judge_waiting(record: Record, net: Any, artist: Callable[[Any], Draw], args:
         judge_point(record, step, artist(net.eval()), args.captions)
 
 
-def parameters(net: Any) -> dict[str, int]:
+def sizes(net: Any) -> dict[str, int]:
     """Of a text-to-image network: how many numbers it learns, and how many of them in its UNet."""
-    count = lambda part: sum(p.numel() for p in part.parameters())  # noqa: E731
-    return {"all": count(net), "unet": count(net.unet)}
+    return {"all": parameters(net), "unet": parameters(net.unet)}
 
 
 # --- theirs ---------------------------------------------------------------------------------------
@@ -217,10 +244,10 @@ def run_stock(args: argparse.Namespace) -> None:
     from benchmarks import stock_recipe as stock
 
     config = configured(args)
-    start = common(config, args.autoencoder or args.folder / "autoencoder")
+    start = common(config, args.autoencoder or args.folder / "autoencoder", model=args.model)
     text = config.denoiser.model.text  # type: ignore[union-attr]  # the model of a TextUNet
     with torch.device("meta"):
-        wanted = parameters(build_network(config.denoiser.model))["all"]
+        wanted = parameters(build_network(config.denoiser.model))
     settings = stock.StockSettings(
         config.denoiser.fit.steps, rate=args.rate, warmup=args.warmup,
         seed=config.denoiser.fit.seed, text=text, widths=stock.widths_like(wanted, text),
@@ -232,7 +259,7 @@ def run_stock(args: argparse.Namespace) -> None:
         training.restore(state)
     record.cut(training.step)
     net = stock.StockNetwork(settings, *start.z0.shape[1:3])
-    record.data |= {"autoencoder": start.cost, "parameters": parameters(net)}
+    record.data |= {"autoencoder": start.cost, "parameters": sizes(net)}
 
     def artist(net: stock.StockNetwork) -> Draw:
         def draw_scenes(rows: Tensor, guidance: float, seed: int) -> Tensor:
@@ -321,6 +348,7 @@ def parser() -> argparse.ArgumentParser:
         add("--folder", type=Path, default=FOLDER, help=f"where all runs are ({FOLDER})")
         add("--name", default=name, help=f"of this run in the folder ({name})")
         add("--autoencoder", type=Path, help="where it is, or will be (FOLDER/autoencoder)")
+        add("--model", type=Path, help="take it, and its cost, from this trained model")
         add("--steps", type=int, help="of the denoiser")
         add("--every", type=int, help=f"steps from point to point (so that there are {POINTS})")
         add("--captions", type=int, default=500, help="of the validation split, at each point")

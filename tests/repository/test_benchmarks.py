@@ -17,7 +17,7 @@ from torch import nn
 
 from benchmarks import CASES, LONG, case, measure, rivals, run, training
 from benchmarks.measure import Options, Row
-from book.ch05_2_unet.cost import parameters
+from book.ch05_2_unet.cost import flops, parameters
 from minildm.unet import UNet
 
 TINY = Options(repeats=2, warmup=0, threads=1, batch=2, steps=2, sizes=(16, 32), browser=False)
@@ -45,8 +45,8 @@ def test_operations_are_counted_forwards_and_backwards():
     net, (z, *_) = nn.Conv2d(4, 8, 3, padding=1), rivals.inputs(2)
     z.requires_grad_()
     forward = 2 * 2 * (8 * 8) * (8 * 4 * 3 * 3)  # samples, pixels, weights; two operations each
-    assert measure.flops(lambda: net(z)) == forward
-    assert measure.flops(lambda: net(z).sum().backward()) == 3 * forward  # to input, to weights
+    assert flops(lambda: net(z)) == forward
+    assert flops(lambda: net(z).sum().backward()) == 3 * forward  # to input, to weights
 
 
 @pytest.mark.parametrize("name", list(rivals.RIVALS))

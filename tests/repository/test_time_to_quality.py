@@ -18,7 +18,9 @@ from benchmarks import (
 )
 from benchmarks.quality_figure import quality_against_minutes
 from benchmarks.quality_record import Record, reached, read_run
+from minildm.engine.settings import override
 from minildm.files.checkpoint import load_checkpoint
+from minildm.files.places import book_folder
 from minildm.noise import seeded
 from minildm.schedule import expand
 from minildm.shapes.captions import text_config
@@ -160,6 +162,23 @@ def test_there_are_about_fourteen_points(steps):
     assert min(steps, 10) <= -(-steps // every) <= 20
     assert steps < 350 or every % 50 == 0
 
+
+
+def test_an_autoencoder_is_taken_with_what_it_cost(tmp_path, monkeypatch):
+    clocks = {"perf_counter": 7.0, "process_time": 5.0}  # of the encoding, which is counted too
+    for name, seconds in clocks.items():
+        ticks = iter((0.0, seconds))
+        monkeypatch.setattr(quality_record, name, lambda ticks=ticks: next(ticks))
+    monkeypatch.setattr(time_to_quality, "training_pictures", lambda config: (None, None))
+    monkeypatch.setattr(time_to_quality, "encode_all", lambda *inputs: torch.zeros(1))
+    shapes = book_folder("shapes")
+    noted = json.loads((shapes / "metrics.json").read_text(encoding="utf-8"))["training"]
+    taken = time_to_quality.common(ShapesTraining(), tmp_path, model=shapes)
+    seconds = noted["seconds"]["autoencoder"]
+    assert taken.cost == {"wall": seconds + 7, "cpu": seconds * noted["threads"] + 5}
+    other = override(ShapesTraining(), ["autoencoder.fit.steps=7"])
+    with pytest.raises(ValueError, match="leave --model out"):
+        time_to_quality.common(other, tmp_path / "other", model=shapes)
 
 # --- the rival ------------------------------------------------------------------------------------
 

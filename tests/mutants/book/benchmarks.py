@@ -10,7 +10,7 @@ MUTANTS = [
         '[:: -1 if round_ % 2 else 1]', '[::1]', TESTS),
     Mutant(0, 'a round that warms up counts', 'benchmarks/measure.py',
         'if round_ >= 0:', 'if round_ >= -1:', TESTS),
-    Mutant(0, 'backward passes are not counted', 'benchmarks/measure.py',
+    Mutant(0, 'backward passes are not counted', 'chapters/book/ch05_2_unet/cost.py',
         'with sdpa_kernel(SDPBackend.MATH), ', 'with sdpa_kernel(SDPBackend.MATH), torch.no_grad(), ', TESTS),
     Mutant(0, 'the ratio is that of two medians', 'benchmarks/run.py',
         'f"{statistics.median(each):.2f}{band}"',
