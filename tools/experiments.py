@@ -88,6 +88,13 @@ def measure_samplers(seeds: list[int]) -> dict:
     return measure_samplers(_book("shapes"), seeds)
 
 
+def measure_spacing(seeds: list[int]) -> dict:
+    """where a walk stops: spacings of the times, at few evaluations (try seeds 0 to 4)"""
+    from book.ch05_4_sampling.spacing import measure_spacing
+
+    return measure_spacing(_book("shapes"), seeds)
+
+
 def measure_editing(seeds: list[int]) -> dict:
     """inpainting, strength, tilings, interpolation, attributes, restoration"""
     from book.ch06_applications.measure import measure_editing
@@ -128,6 +135,7 @@ MEASURES = {
     "shapes": measure_shapes,
     "pixels": measure_pixels,
     "samplers": measure_samplers,
+    "spacing": measure_spacing,
     "editing": measure_editing,
     "guidance": measure_guidance,
     "background": measure_background,

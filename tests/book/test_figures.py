@@ -158,7 +158,7 @@ DRAWN = {
     sampling.accuracy_and_distance: (
         lambda: sampling.accuracy_and_distance(MEASURED | {"samplers": {
             "ddpm": MEASURED["samplers"]["ddim"], **MEASURED["samplers"]}}),
-        [([2, 4], [0.3, 0.6]), ([2, 4], [0.5, 0.1]), ([3], [0.4])], {"DDPM", "DDIM", "Heun", "3"},
+        [([2, 4], [0.7, 0.4]), ([2, 4], [0.5, 0.1]), ([3], [0.8])], {"DDPM", "DDIM", "Heun", "3"},
     ),
     sampling.settled_curves: (
         lambda: sampling.settled_curves({"seen": ([900, 100], {"colour": [0.2, 0.7]})}),

@@ -62,8 +62,9 @@ def knob() -> None:
         (a_s, b_s), (a_t, b_t) = SCHEDULE(s), SCHEDULE(t)
         z0, eps = denoise(z, t)
         for eta in (0.0, 0.3, 1.0):
-            sigma = eta * b_s / b_t * (1 - a_t**2 / a_s**2).sqrt()
-            wanted = a_s * z0 + (b_s**2 - sigma**2).sqrt() * eps + sigma * xi
+            f = eta * (1 - (a_t * b_s / (a_s * b_t)) ** 2).sqrt()
+            close(b_s * f, eta * b_s / b_t * (1 - a_t**2 / a_s**2).sqrt())  # sigma of the papers
+            wanted = a_s * z0 + b_s * ((1 - f**2).sqrt() * eps + f * xi)
             close(ddim(z, t, s, denoise, SCHEDULE, eta=eta, draw=lambda z: xi)[0], wanted)
         close(ddpm(z, t, s, denoise, SCHEDULE, draw=lambda z: xi)[0], wanted)  # eta = 1
 

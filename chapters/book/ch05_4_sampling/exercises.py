@@ -1,15 +1,11 @@
-"""Exercises of chapter 5.4, sampling."""
+"""Exercises of chapter 5.4, sampling: what a step costs, and how many are enough."""
 
 import math
 from collections.abc import Mapping
 
-import torch
-
 from book.ch05_4_sampling.measure import SAMPLERS, evaluations, within_noise
+from book.ch05_4_sampling.writing import STEPS
 from book.exercises import Exercise
-from minildm.schedule import DiscreteSchedule, cosine_betas
-
-_SCHEDULE = DiscreteSchedule(cosine_betas(1000))
 
 # --- 5.4-1 ----------------------------------------------------------------------------------------
 
@@ -41,7 +37,7 @@ calls = {"ddpm": 10, "ddim": 10, "heun": 2 * 10 - 1, "dpmpp_2m": 10}
 """,
     answer="calls",
     check=_check_calls,
-    hint="Read minildm/samplers.py: how often does `denoise` occur in each step? And if s = 0?",
+    hint="Read the four functions: how often does `denoise` occur in each step? And if s = 0?",
     wrong=(
         ("calls = calls | {'heun': 20}", "no noise"),
         ("calls = calls | {'heun': 10}", "both ends"),
@@ -53,121 +49,7 @@ calls = {"ddpm": 10, "ddim": 10, "heun": 2 * 10 - 1, "dpmpp_2m": 10}
 )
 
 
-# --- 5.4-2 ----------------------------------------------------------------------------------------
-
-
-def _check_step(step) -> str | None:
-    generator = torch.Generator().manual_seed(0)
-    z_t, z0_hat = torch.randn(2, 4, 2, dtype=torch.float64, generator=generator)
-    for t, s in ((800, 600), (600, 20), (20, 0)):
-        t, s = torch.tensor(t), torch.tensor(s)
-        got = step(z_t, z0_hat, t, s, _SCHEDULE)
-        (a_s, b_s), (a_t, b_t) = _SCHEDULE(s), _SCHEDULE(t)
-        eps = (z_t - a_t * z0_hat) / b_t
-        if torch.allclose(got, a_s * z0_hat + b_s * eps):
-            continue
-        mistakes = {
-            "that adds z_t itself as the noise: it still holds a_t z0_hat, take that off first": (
-                a_s * z0_hat + b_s * z_t
-            ),
-            "the guessed noise is (z_t - a_t z0_hat) / b_t: you forgot to divide": (
-                a_s * z0_hat + b_s * eps * b_t
-            ),
-            "you stay at the noise level of t: mix with the weights of s": (
-                a_t * z0_hat + b_t * eps
-            ),
-            "that jumps to clean data: z0_hat is the guess, not the next latent": z0_hat,
-        }
-        for complaint, wrong in mistakes.items():
-            if torch.allclose(got, wrong):
-                return complaint
-        off = float((got - a_s * z0_hat - b_s * eps).abs().max())
-        return f"from t = {t} to s = {s} a point is {off:.2g} off"
-    return None
-
-
-_HEAD = "def my_ddim_step(z_t, z0_hat, t, s, schedule):\n"
-_HEAD += "    (a_s, b_s), (a_t, b_t) = schedule(s), schedule(t)\n"
-
-STEP = Exercise(
-    id="5.4-2",
-    title="one DDIM step from a guess",
-    stub='''
-def my_ddim_step(z_t, z0_hat, t, s, schedule):
-    """z_t, z0_hat (B, d) -> z_s (B, d)."""
-    return ...  # YOUR CODE HERE
-''',
-    solution='''
-def my_ddim_step(z_t, z0_hat, t, s, schedule):
-    """z_t, z0_hat (B, d) -> z_s (B, d)."""
-    (a_s, b_s), (a_t, b_t) = schedule(s), schedule(t)
-    eps_hat = (z_t - a_t * z0_hat) / b_t  # the other part of z_t
-    return a_s * z0_hat + b_s * eps_hat
-''',
-    answer="my_ddim_step",
-    check=_check_step,
-    hint="Which noise is in z_t, if z0_hat is right? Keep both parts, change their weights.",
-    wrong=(
-        (_HEAD + "    return a_s * z0_hat + b_s * z_t", "take that off first"),
-        (_HEAD + "    return a_s * z0_hat + b_s * (z_t - a_t * z0_hat)", "forgot to divide"),
-        (_HEAD + "    return z_t", "noise level of t"),
-        (_HEAD + "    return z0_hat", "jumps to clean data"),
-        (_HEAD + "    return a_s * z0_hat", "off"),
-    ),
-    praise="the whole sampler is this line, in a loop.",
-)
-
-
-# --- 5.4-3 ----------------------------------------------------------------------------------------
-
-
-def _lengths() -> tuple[float, float]:
-    """(h, h') of the steps 400 -> 250 and 500 -> 400."""
-    at = {t: float(_SCHEDULE.half_log_snr(t)) for t in (500, 400, 250)}
-    return at[250] - at[400], at[400] - at[500]
-
-
-def _check_weight(weight) -> str | None:
-    weight = float(weight)
-    h, before = _lengths()
-    if abs(weight - h / (2 * before)) < 0.005:
-        return None
-    if abs(weight - h / before) < 0.005:
-        return "half of that: the line is read in the middle of the step"
-    if abs(weight - before / (2 * h)) < 0.005:
-        return "upside down: a longer step now means a longer way to extrapolate"
-    if abs(weight - 0.75) < 0.005:
-        return "lengths are measured in lambda = log(a / b), not in t: schedule.half_log_snr"
-    if abs(weight - 0.5) < 0.005:
-        return "that would be steps of equal length in lambda; these are not"
-    return f"your weight is {weight:.3g}: compute h and h' with schedule.half_log_snr"
-
-
-WEIGHT = Exercise(
-    id="5.4-3",
-    title="the weight of the trend in 2M",
-    setup="from minildm.schedule import DiscreteSchedule, cosine_betas\n"
-    "schedule = DiscreteSchedule(cosine_betas(1000))",
-    stub="weight = ...  # YOUR CODE HERE: one number",
-    solution="""
-at = {t: schedule.half_log_snr(t) for t in (500, 400, 250)}
-weight = float((at[250] - at[400]) / (2 * (at[400] - at[500])))
-""",
-    answer="weight",
-    check=_check_weight,
-    hint="schedule.half_log_snr(t) is lambda. h is this step's length in it, h' the one before.",
-    wrong=(
-        ("weight = 2 * weight", "half of that"),
-        ("weight = 1 / (4 * weight)", "upside down"),
-        (0.75, "not in t"),
-        (0.5, "equal length"),
-        (3.0, "half_log_snr"),
-    ),
-    praise="above 1/2: this step is longer than the one before, so the trend must reach farther.",
-)
-
-
-# --- 5.4-4 ----------------------------------------------------------------------------------------
+# --- 5.4-5 ----------------------------------------------------------------------------------------
 
 
 def _curve(*points: tuple[int, float, float, float]) -> list[dict]:
@@ -222,7 +104,7 @@ def _check_enough(enough) -> str | None:
 _BEST = "    best = max(points, key=lambda p: p['joint']['mean'])\n"
 
 ENOUGH = Exercise(
-    id="5.4-4",
+    id="5.4-5",
     title="the fewest evaluations that are within noise of the best",
     stub='''
 def enough(points):
@@ -265,4 +147,4 @@ def enough(points):
     praise="a difference within the noise is no reason to pay for more evaluations.",
 )
 
-EXERCISES = [CALLS, STEP, WEIGHT, ENOUGH]
+EXERCISES = [CALLS, *STEPS, ENOUGH]

@@ -72,7 +72,7 @@ def measure_samplers(
     settings = {"captions": count, "followed": FOLLOWED, "fine": FINE, "guidance": GUIDANCE}
     done = results.Runs("samplers", settings, model, folder)
     table = {name: [] for name in SAMPLERS}
-    fine = {seed: _fine(done, model, rows, "dpmpp_2m", FINE, seed, report) for seed in seeds}
+    fine = {seed: fine_end(done, model, rows, seed, report) for seed in seeds}
     for name, steps in _grid():
         runs = []
         for seed in seeds:
@@ -142,6 +142,11 @@ def _about(fine: Mapping[int, Tensor], other: Tensor) -> dict:
         "heun_with_as_many_evaluations": round(rms(other, z), 4),
         "another_noise": round(statistics.mean(apart), 4) if apart else None,
     }
+
+
+def fine_end(done: results.Runs, model, rows: Tensor, seed: int, report=print) -> Tensor:
+    """The latents at the end of ``FINE`` steps of 2M, for the first ``FOLLOWED`` captions."""
+    return _fine(done, model, rows, "dpmpp_2m", FINE, seed, report)
 
 
 def _fine(done, model, rows: Tensor, name: str, steps: int, seed: int, report) -> Tensor:

@@ -6,6 +6,9 @@ WALKS = "tests/book/test_walks.py"
 KNOWN = "tests/book/test_line_data.py"
 KEPT = "tests/book/test_results.py"
 RESULTS = "tests/book/test_measure.py"
+WRITTEN = "tests/book/test_sampling_chapter.py"
+ANSWERS = "tests/book/test_exercises.py"
+TEXT = "chapters/source/05_4_sampling.md"
 
 MUTANTS = [
     Mutant(0, 'Heun is charged for its last step twice', 'chapters/book/ch05_5_text_to_image/measure_shapes.py',
@@ -45,4 +48,33 @@ MUTANTS = [
     Mutant(0, 'a replay draws the same noise for every seed', 'chapters/book/ch05_4_sampling/walks.py',
         'generator = seeded(seed)',
         'generator = seeded(0 * seed)', (WALKS,)),
+    Mutant(0, 'the line forgets what z holds of the data', TEXT,
+        'return b_s / b_t * z + (a_s - b_s / b_t * a_t) * D',
+        'return b_s / b_t * z + a_s * D', (WRITTEN,)),
+    Mutant(0, 'the written Heun asks with the old time', TEXT,
+        'guess = (guess + denoise(landing, s).z0) / 2',
+        'guess = (guess + denoise(landing, t).z0) / 2', (WRITTEN,)),
+    Mutant(0, 'the written 2M turns its weight over', TEXT,
+        'D = guess + h / (2 * h_before) * (guess - guess_before) ',
+        'D = guess + h_before / (2 * h) * (guess - guess_before) ', (WRITTEN,)),
+    Mutant(0, 'the written 2M remembers the step of this line', TEXT,
+        'return line(z, t, s, D, schedule), guess, (guess, h)',
+        'return line(z, t, s, D, schedule), guess, (D, h)', (WRITTEN,)),
+    Mutant(0, 'the written DDPM adds noise to noise', TEXT,
+        'eps = rho * eps + (1 - rho**2).sqrt() * draw(z)',
+        'eps = eps + (1 - rho**2).sqrt() * draw(z)', (WRITTEN,)),
+    Mutant(0, 'the written knob turns the variance', TEXT,
+        'f = eta * (1 - rho**2).sqrt() ',
+        'f = (eta * (1 - rho**2)).sqrt() ', (WRITTEN,)),
+    Mutant(0, 'the written walk forgets the memory', TEXT,
+        'z, _, memory = step(z, t, s, denoise, schedule, memory)',
+        'z, _, memory = step(z, t, s, denoise, schedule, None)', (WRITTEN,)),
+    Mutant(0, 'a power crowds the other end', 'chapters/book/ch05_4_sampling/spacing.py',
+        'return _distinct((schedule.T * share**p + 0.5).floor().long(), f"p = {p}")',
+        'return _distinct((schedule.T * share ** (1 / p) + 0.5).floor().long(), f"p = {p}")', (WRITTEN,)),
+    Mutant(0, 'all spacings are measured with even times', 'chapters/book/ch05_4_sampling/spacing.py',
+        'options = {"times": times, "sampler": dpmpp_2m,',
+        'options = {"steps": 2, "sampler": dpmpp_2m,', (WRITTEN,)),
+    Mutant(0, "Heun's answer may ask at clean data", 'chapters/book/ch05_4_sampling/writing.py',
+        'if 0 in asked:', 'if False:', (ANSWERS + "::test_each_mistake_gets_its_own_hint[5.4-3]",)),
 ]  # fmt: skip
