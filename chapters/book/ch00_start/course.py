@@ -35,7 +35,7 @@ SIX_WEEKS = (
             "say what the five steps are, and train them"),
     Session("week 2", ("04_1_mathematical_model", "04_2_derivations", "04_3_gaussian_case"),
             "derive the reverse step, and check it by hand"),
-    Session("week 3", ("04_4_schedule_lab", "05_1_autoencoder", "05_2_unet"),
+    Session("week 3", ("04_4_schedule_lab", "05_0_one_page", "05_1_autoencoder", "05_2_unet"),
             "choose a schedule, explain the latent and the network"),
     Session("week 4", ("05_3_training", "05_4_sampling", "05_6_gpu"),
             "read a loss curve, choose a sampler, plan a training"),
