@@ -10,6 +10,7 @@ import io
 import math
 import re
 import tokenize
+from itertools import pairwise
 
 import jupytext
 import nbformat
@@ -50,6 +51,7 @@ MOST_LINES, LEAST_RIGHT = 200, 0.9
 def page():
     """All that the cells define, in float64: signal and noise too."""
     names = {"torch": torch, "nn": nn, "F": nn.functional, "math": math, "copy": copy}
+    names["pairwise"] = pairwise
     names |= {"NULL": 10, "x": torch.zeros(4000, 0)}
     for name in WRITTEN:
         exec(compile(CELLS[name], f"<cell {name}>", "exec"), names)
@@ -265,7 +267,7 @@ def test_nothing_of_the_model_is_imported():
     before = "\n".join(code for name, code in CELLS.items() if name not in ("imports", "theirs"))
     assert "LatentDiffusion" not in before, "it is only compared with"
     assert imported - ours == {
-        "copy", "math", "time", "torch", "torch.nn.functional", "torch.nn",
+        "copy", "math", "time", "itertools.pairwise", "torch", "torch.nn.functional", "torch.nn",
     }  # fmt: skip
 
 

@@ -214,14 +214,14 @@ def _check_draw(answer) -> str | None:
     return None
 
 
-_LOSS = '''def mended_loss(net, z0, label, signal, noise):
+_LOSS = """def mended_loss(net, z0, label, signal, noise):
     B = len(z0)
     t = torch.randint({times}, (B,))
     eps = torch.{random}_like(z0)
     label = torch.where(torch.rand({each}) < 0.1, {null}, label)
     a, b = signal[t].view(B, 1, 1, 1), noise[t].view(B, 1, 1, 1)
     v = {v}
-    return F.mse_loss(net(a * z0 + b * eps, t, label), {target}{options})'''
+    return F.mse_loss(net(a * z0 + b * eps, t, label), {target}{options})"""
 
 
 def _loss(
