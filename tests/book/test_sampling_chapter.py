@@ -265,20 +265,16 @@ def test_spacings_go_down_to_clean_data_and_refuse_equal_times():
 def test_a_small_measurement_of_spacings(monkeypatch, tmp_path):
     model = LatentDiffusion.load("shapes")
     monkeypatch.setattr(spacing, "EVALUATIONS", (1, 2))
-    monkeypatch.setattr(spacing, "SPACINGS", {"even": partial(spacing.power, p=1.0)})
+    monkeypatch.setattr(spacing, "SPACINGS", {"uneven": partial(spacing.power, p=2.0)})
     fine = torch.zeros(2, 4, 8, 8)
     monkeypatch.setattr(spacing, "fine_end", lambda *given: fine)
     found = spacing.measure_spacing(model, (0, 1), 2, tmp_path, lambda line: None)
-    one, two = found["spacings"]["even"]
-    assert (one["times"], two["times"]) == ([1000, 0], [1000, 500, 0])
+    one, two = found["spacings"]["uneven"]
+    assert (one["times"], two["times"]) == ([1000, 0], [1000, 250, 0])
     assert [run["seed"] for run in two["runs"]] == [0, 1]
-    *_, last = model.walk(
-        asked_texts(splits().test[:2]),
-        steps=2,
-        sampler=samplers.dpmpp_2m,
-        guidance=GUIDANCE,
-        seed=1,
-    )
+    options = {"sampler": samplers.dpmpp_2m, "guidance": GUIDANCE, "seed": 1}
+    times = torch.tensor([1000, 250, 0])
+    *_, last = model.walk(asked_texts(splits().test[:2]), times=times, **options)
     assert two["runs"][1]["distance"] == pytest.approx(
         float(last.z.square().mean().sqrt()), abs=0.01
     )

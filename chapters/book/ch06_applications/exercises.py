@@ -1,69 +1,15 @@
-"""Exercises of chapter 6, applications."""
+"""Exercises of chapter 6, applications: masks, seams and mixtures; ``writing`` has the others."""
 
-import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from book.ch06_applications.editing import arc, seam_error, whole_cells
+from book.ch06_applications.writing import WRITING
 from book.exercises import Exercise
 
-# --- 6-1 ------------------------------------------------------------------------------------------
-
-
-def _check_steps(steps_run: Callable) -> str | None:
-    answers = {(s, n): steps_run(s, n) for s in (0.01, 0.25, 0.37, 0.6, 1.0) for n in (7, 20, 25)}
-    wanted = {(s, n): max(1, round(s * n)) for s, n in answers}
-    if answers == wanted:
-        return None
-    if any(answers[0.01, n] == 0 for n in (7, 20, 25)):
-        return "with a tiny strength one step is left to run: never zero"
-    if answers[0.6, 20] == 8:
-        return "those are the steps that are left out; strength is the share that is run"
-    if answers[0.37, 25] == math.floor(9.25) and answers[0.37, 7] == math.floor(2.59):
-        return "0.37 · 7 = 2.59 steps: round to the nearest number, do not cut off"
-    if not all(isinstance(answer, int) for answer in answers.values()):
-        return "a number of steps is an int"
-    wrong = next(key for key in answers if answers[key] != wanted[key])
-    return f"strength {wrong[0]} of {wrong[1]} steps runs {wanted[wrong]}, not {answers[wrong]}"
-
-
-STEPS = Exercise(
-    id="6-1",
-    title="how many steps image_to_image runs",
-    stub="""
-def steps_run(strength, steps):
-    return ...  # YOUR CODE HERE: a whole number
-""",
-    solution="""
-def steps_run(strength, steps):
-    return max(1, round(strength * steps))
-""",
-    answer="steps_run",
-    check=_check_steps,
-    hint="Strength is the share of the steps that is run. Then think of a strength near 0.",
-    wrong=(
-        ("def steps_run(strength, steps):\n    return round(strength * steps)", "never zero"),
-        (
-            "def steps_run(strength, steps):\n    return max(1, round((1 - strength) * steps))",
-            "left out",
-        ),
-        (
-            "def steps_run(strength, steps):\n    return max(1, int(strength * steps))",
-            "do not cut off",
-        ),
-        (
-            "def steps_run(strength, steps):\n    return max(1, strength * steps)",
-            "is an int",
-        ),
-        ("def steps_run(strength, steps):\n    return steps", "runs 1, not 7"),
-    ),
-    praise="at strength 0.6 and 25 steps, 15 are run: image to image is cheaper than drawing.",
-)
-
-
-# --- 6-2 ------------------------------------------------------------------------------------------
+# --- 6-3 ------------------------------------------------------------------------------------------
 
 
 def _two_masks() -> tuple[Tensor, Tensor]:
@@ -90,7 +36,7 @@ def _check_masks(what_to_draw: Callable) -> str | None:
 
 
 MASKS = Exercise(
-    id="6-2",
+    id="6-3",
     title="what to draw anew: whole cells of one object, nothing of the other",
     setup="from book.ch06_applications.editing import whole_cells",
     stub="""
@@ -122,7 +68,7 @@ def what_to_draw(mine, other):
 )
 
 
-# --- 6-3 ------------------------------------------------------------------------------------------
+# --- 6-4 ------------------------------------------------------------------------------------------
 
 
 def _check_seam(seam: Callable) -> str | None:
@@ -147,7 +93,7 @@ def _check_seam(seam: Callable) -> str | None:
 
 
 SEAM = Exercise(
-    id="6-3",
+    id="6-4",
     title="the seam of a tiling",
     setup="import torch",
     stub="""
@@ -193,7 +139,7 @@ def seam(x):
 )
 
 
-# --- 6-4 ------------------------------------------------------------------------------------------
+# --- 6-5 ------------------------------------------------------------------------------------------
 
 
 def _check_midpoint(midpoint: Callable) -> str | None:
@@ -215,7 +161,7 @@ def _check_midpoint(midpoint: Callable) -> str | None:
 
 
 MIDPOINT = Exercise(
-    id="6-4",
+    id="6-5",
     title="half way between two noises, as long as noise is",
     setup="import torch",
     stub="""
@@ -243,4 +189,4 @@ def midpoint(z_a, z_b):
     praise="(6.4) at u = 1/2 gives almost the same, because two noises are almost at right angles.",
 )
 
-EXERCISES = [STEPS, MASKS, SEAM, MIDPOINT]
+EXERCISES = [*WRITING, MASKS, SEAM, MIDPOINT]

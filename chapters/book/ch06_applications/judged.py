@@ -5,6 +5,7 @@ masks        four ways to say "this object"
 tilings      the same noise with zeros at the border, and wrapped
 ways         one attribute changed by a direction, by noise, by inversion
 restored     a destroyed picture, drawn anew: plausible, and wrong
+uncertain    the shares that a count leaves open
 """
 
 from collections.abc import Sequence
@@ -35,6 +36,7 @@ from minildm.shapes.training import GUIDANCE
 
 INPAINT = {"steps": 25, "sampler": ddpm, "guidance": GUIDANCE}  # chosen on validation scenes
 QUICK = {"steps": 12, "sampler": dpmpp_2m, "guidance": GUIDANCE}
+TWO_SIDED_95 = 1.96  # standard deviations
 STAYED = 2  # pixels that an object may have moved and still stands where it was
 
 
@@ -131,11 +133,15 @@ def _edges(x: Tensor) -> Tensor:
 
 
 def ways(
-    model: LatentDiffusion, edits: Edits, scenes: int = 400, strength: float = 0.7
+    model: LatentDiffusion,
+    edits: Edits,
+    scenes: int = 400,
+    strength: float = 0.7,
+    length: float = 1.0,
 ) -> dict[str, Tensor]:
     """Edited pictures, way -> x. All edits must ask for the same change, as CHANGES do.
 
-    The directions are means over so many ``scenes`` of the training split.
+    The directions are means over so many ``scenes`` of the training split, times ``length``.
     """
     column = int(edits.column[0])
     before, after = (ATTRIBUTES[column][int(r[0, column])] for r in (edits.rows, edits.wanted))
@@ -148,9 +154,9 @@ def ways(
         touched = torch.ones_like(touched)  # the background is everywhere
     z_T = invert(model, edits.x, edits.texts(after=False))
     return {
-        "direction": model.decode(z + direction(model, shown)),
+        "direction": model.decode(z + length * direction(model, shown)),
         "direction in the object's cells": model.decode(
-            z + touched * direction(model, shown, cells=True)
+            z + length * touched * direction(model, shown, cells=True)
         ),
         "image to image": model.image_to_image(
             edits.x, texts, strength, **{**QUICK, "steps": 20}, seed=0
@@ -177,6 +183,15 @@ def restored(model: LatentDiffusion, pictures: Pictures, seed: int) -> tuple[Ten
         "wrong_by_name": by_name,
     }
     return torch.stack([blurred, drawn]), figures
+
+
+def uncertain(share: float, tries: int) -> str:
+    """The shares that ``share`` of so many tries leaves open: "71% to 92%" (Wilson, 95 %)."""
+    p, z2 = share, TWO_SIDED_95**2
+    middle = p + z2 / (2 * tries)
+    half = TWO_SIDED_95 * (p * (1 - p) / tries + z2 / (4 * tries**2)) ** 0.5
+    low, high = ((middle + sign * half) / (1 + z2 / tries) for sign in (-1, 1))
+    return f"{max(0.0, low):.0%} to {min(1.0, high):.0%}"
 
 
 def mean(values: Tensor) -> float:

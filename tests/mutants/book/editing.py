@@ -4,6 +4,9 @@ from mutants import Mutant
 
 EDITING = "tests/book/test_editing.py"
 EQUATIONS = "tests/equations/test_equations.py"
+WRITTEN = "tests/book/test_applications_chapter.py"
+ANSWERS = "tests/book/test_exercises.py"
+TEXT = "chapters/source/06_applications.md"
 
 MUTANTS = [
     Mutant(0, 'editing: the mask is around the other object', 'chapters/book/ch06_applications/editing.py',
@@ -48,4 +51,34 @@ MUTANTS = [
     Mutant(0, 'editing: right without being accepted is restored', 'chapters/book/ch06_applications/judged.py',
         'wrong = (verdict.rows != pictures.rows)[verdict.accepted]',
         'wrong = (verdict.rows != pictures.rows)', (EDITING,)),
+    Mutant(0, 'the written image to image runs a step less', TEXT,
+        'times = schedule.times(steps)[-k - 1 :]',
+        'times = schedule.times(steps)[-max(k, 2) :]', (WRITTEN,)),
+    Mutant(0, 'the written inpainting keeps a clean picture', TEXT,
+        'known = a_s * z0 + b_s * fresh(z) ',
+        'known = z0 ', (WRITTEN,)),
+    Mutant(0, 'the written inpainting draws what it should keep', TEXT,
+        'return draw * z + (1 - draw) * known, guess, memory ',
+        'return draw * known + (1 - draw) * z, guess, memory ', (WRITTEN,)),
+    Mutant(0, 'the written inpainting draws a cell if most of it is drawn', TEXT,
+        'draw = F.max_pool2d(mask, 8) ',
+        'draw = F.avg_pool2d(mask, 8).round() ', (WRITTEN,)),
+    Mutant(0, 'the written wrapping is for ever', TEXT,
+        'convolution.padding_mode = "zeros"',
+        'convolution.padding_mode = "circular"  ', (WRITTEN,)),
+    Mutant(0, 'the written inversion forgets the guessed noise', TEXT,
+        'z = a_s * guess + b_s * eps ',
+        'z = a_s * guess + b_s * z ', (WRITTEN,)),
+    Mutant(0, 'the written direction is spread over all cells', TEXT,
+        'vector = (change * touched).sum((0, 2, 3)) / touched.sum() ',
+        'vector = change.sum((0, 2, 3)) / touched.sum() ', (WRITTEN,)),
+    Mutant(0, 'a count leaves nothing open', 'chapters/book/ch06_applications/judged.py',
+        'middle = p + z2 / (2 * tries)',
+        'middle = p', (WRITTEN,)),
+    Mutant(0, 'an answer on inpainting may forget the memory', 'chapters/book/ch06_applications/writing.py',
+        'if (remembered is None) != (result[2] is None):',
+        'if False:', (ANSWERS + "::test_each_mistake_gets_its_own_hint[6-2]",)),
+    Mutant(0, 'an answer on guidance may leave eps alone', 'chapters/book/ch06_applications/writing.py',
+        'if _close(result[0], wanted.z0) and _close(result[1], wanted.eps):',
+        'if _close(result[0], wanted.z0):', (ANSWERS + "::test_each_mistake_gets_its_own_hint[6-1]",)),
 ]  # fmt: skip
