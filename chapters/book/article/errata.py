@@ -75,7 +75,8 @@ ERRATA = [
     ),
     Erratum(
         8, "2, 4.1", "Each latent corresponds to an image; h < H and w < W make it small.",
-        "Random latents decode to no image; what counts is c h w < C H W.",
+        "Random latents decode to no image. A latent is smaller if c h w < C H W; h < H and w < W make "
+        "a network call cheaper, which is another thing.",
         (("02", "four-kinds-counted"), ("03", "judge"), ("04_1", "random-latents"),
          ("04_1", "compression")),
         ("4.1.2", "tests/library/test_judge.py::test_blanks_and_smooth_blobs_are_refused"),

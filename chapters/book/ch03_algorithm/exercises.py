@@ -55,6 +55,33 @@ def _check_reverse_mean(answer) -> str | None:
     return None
 
 
+def _check_ddim(answer) -> str | None:
+    generator = torch.Generator().manual_seed(0)
+    z_t, eps = torch.randn(2, 4, 3, 3, generator=generator, dtype=torch.float64)
+    t, s = torch.tensor([0.2, 0.6], dtype=torch.float64)  # alpha_bar of the two levels
+    given = torch.as_tensor(answer(z_t, eps, t, s)).double()
+    z0 = (z_t - (1 - t) ** 0.5 * eps) / t**0.5
+    for wrong, hint in [
+        (z0, "that is the estimate of z0, the end of the walk; add the noise of level s again"),
+        (s**0.5 * z0, "the noise of level s is missing: at s there is still sqrt(1 - alpha_bar_s)"),
+        (s**0.5 * z0 + (1 - t) ** 0.5 * eps, "at level s there is less noise than at t"),
+        (z_t, "that is z_t again: put it together with the factors of s, not of t"),
+        (
+            s * (z_t - (1 - t) * eps) / t + (1 - s) * eps,
+            "signal and noise are the roots of alpha_bar and of 1 - alpha_bar",
+        ),
+        (
+            s**0.5 * (t**0.5 * z_t - (1 - t) ** 0.5 * eps) + (1 - s) ** 0.5 * eps,
+            "(3.6) is for a v; from eps, solve (3.4) for z0: divide by sqrt(alpha_bar_t)",
+        ),
+    ]:
+        if torch.allclose(given, wrong, atol=1e-6):
+            return hint
+    if not torch.allclose(given, s**0.5 * z0 + (1 - s) ** 0.5 * eps, atol=1e-6):
+        return "solve (3.4) at level t for z0; then use (3.4) again, at level s, with the same eps"
+    return None
+
+
 def _check_guide(answer) -> str | None:
     u, c = torch.tensor([0.0, 1.0, 2.0]), torch.tensor([1.0, -1.0, 2.5])
     given = answer(u, c, 3.0)
@@ -77,7 +104,7 @@ def _check_scale(answer) -> str | None:
     z[:, 1] *= 0.2
     given = torch.as_tensor(answer(z)).float()
     if given.numel() > 1:
-        return "one number for all channels: scaling them apart would change what the channels mean"
+        return "one number for all latents: scaled apart, channels or digits would change meaning"
     std = float(z.std())
     for wrong, hint in [
         (std, "multiplying by the standard deviation makes it larger still; which factor gives 1?"),
@@ -90,6 +117,15 @@ def _check_scale(answer) -> str | None:
     if not abs(float(given) * std - 1) < 1e-3:
         return "after the scaling, (scale * z).std() should be 1"
     return None
+
+
+def _ddim(value: str) -> str:
+    """A mistake of exercise 3-5: another value, of z, e, t, s and the right z0."""
+    return (
+        "def ddim_from_eps(z, e, t, s):\n"
+        "    z0 = (z - (1 - t) ** 0.5 * e) / t ** 0.5\n"
+        f"    return {value}"
+    )
 
 
 EXERCISES = [
@@ -175,5 +211,30 @@ EXERCISES = [
             ("guide = lambda u, c, w: u", "go w times"),
         ),
         praise="`minildm.denoise.guided` does the same for z0 and eps together.",
+    ),
+    Exercise(
+        id="3-5",
+        title="one step of DDIM, for a network that predicts the noise",
+        stub="""def ddim_from_eps(z_t, eps_hat, alpha_bar_t, alpha_bar_s):
+    return ...   # YOUR CODE HERE: z_s, shaped like z_t""",
+        solution="""def ddim_from_eps(z_t, eps_hat, alpha_bar_t, alpha_bar_s):
+    z0_hat = (z_t - (1 - alpha_bar_t) ** 0.5 * eps_hat) / alpha_bar_t ** 0.5
+    return alpha_bar_s ** 0.5 * z0_hat + (1 - alpha_bar_s) ** 0.5 * eps_hat""",
+        answer="ddim_from_eps",
+        check=_check_ddim,
+        hint="Use (3.4) twice: at level t, solved for z0; then at level s.",
+        wrong=(
+            (_ddim("z0"), "the end of the walk"),
+            (_ddim("s ** 0.5 * z0"), "is missing"),
+            (_ddim("s ** 0.5 * z0 + (1 - t) ** 0.5 * e"), "less noise"),
+            (_ddim("t ** 0.5 * z0 + (1 - t) ** 0.5 * e"), "z_t again"),
+            (_ddim("s * (z - (1 - t) * e) / t + (1 - s) * e"), "are the roots"),
+            (
+                _ddim("s ** 0.5 * (t ** 0.5 * z - (1 - t) ** 0.5 * e) + (1 - s) ** 0.5 * e"),
+                "is for a v",
+            ),
+            (_ddim("s ** 0.5 * z0 + (1 - s) * e"), "solve (3.4) at level t"),
+        ),
+        praise="with the v of this chapter only the first line is another one.",
     ),
 ]

@@ -17,7 +17,7 @@ from book.figures import BLUE, GREY, RED, axes, counts, look
 def flow_chart() -> Figure:
     """The latent diffusion model in two rows: how it learns, and how it makes an image."""
     fig = Figure(figsize=(8.4, 3.5))
-    ax = fig.add_axes((0, 0, 1, 1), xlim=(0, 101), ylim=(0, 44))
+    ax = fig.add_axes((0, 0, 1, 1), xlim=(0, 101), ylim=(0, 45))
     ax.axis("off")
     noising = (
         "add noise\n$z_t = \\sqrt{\\bar\\alpha_t}\\,z_0 + \\sqrt{1-\\bar\\alpha_t}\\,\\epsilon$"
@@ -27,7 +27,7 @@ def flow_chart() -> Figure:
         (19, 12, "encoder\n$E$", BLUE),
         (36, 12, "latent\n$z_0$", GREY),
         (53, 22, noising, RED),
-        (80, 16, "network\npredicts the\nnoise", BLUE),
+        (80, 16, "network\npredicts the\nnoise: loss (3.5)", BLUE),
     ]
     make = [
         (2, 16, "noise\n$z_T \\sim \\mathcal{N}(0, I)$", GREY),
@@ -42,6 +42,8 @@ def flow_chart() -> Figure:
             _arrow(ax, (left + width + 0.7, y + 4.5), (following - 0.7, y + 4.5))
     _arrow(ax, (47, 3.0), (47, 6.3))
     ax.text(47, 1.2, "condition: a label, a text", ha="center", va="center", fontsize=8.5)
+    _arrow(ax, (88, 41.8), (88, 39.0))
+    ax.text(88, 43, "condition: a label, a text", ha="center", va="center", fontsize=8.5)
     _arrow(ax, (86, 28.4), (55, 17.0), linestyle="dashed")
     ax.text(77, 20.5, "the trained network is used\nagain at every step", fontsize=8, color=GREY)
     ax.text(25, 25.2, "learned first, with $D$", ha="center", fontsize=8, color=GREY)
