@@ -298,7 +298,8 @@ def test_the_spellings_are_spelled():
 
 WAYS = ("torch", "method", "power", "math", "np")
 # What fails in the chapter too: math takes single numbers only, torch takes tensors only.
-WHOLE_TENSORS = {(id, "math") for id in ("4.1-1", "5.0-1", "5.1-2", "7-4")}
+TENSORS = ("4.1-1", "5.0-1", "5.1-2", "5.3-1", "5.3-2", "5.3-3", "7-4")
+WHOLE_TENSORS = {(id, "math") for id in TENSORS}
 PLAIN_NUMBERS = {(id, way) for id in ("5.2-3", "5.5-3", "6-5") for way in ("torch", "method")}
 SPELLINGS = [
     (exercise, way)

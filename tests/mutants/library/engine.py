@@ -3,6 +3,7 @@
 from mutants import Mutant
 
 AUTOENCODER = "tests/library/test_autoencoder.py"
+CHAPTER_53 = "tests/book/test_training_chapter.py"
 CHECKPOINT = "tests/library/test_checkpoint.py"
 DATA = "tests/library/test_training_data.py"
 GPU = "tests/library/test_gpu.py"
@@ -249,4 +250,16 @@ MUTANTS = [
         'self.config.lr_at(self.step - 1), self.seconds', 'self.config.lr_at(self.step + 1), self.seconds', (TRAIN,)),
     Mutant(0, 'a hash that is not SplitMix64', 'minildm/noise.py',
         '(state >> 30)', '(state >> 31)', (TRAIN,)),
+    # --- the recipe, as chapter 5.3 writes it ------------------------------------------------------
+    Mutant(0, 'the recipe without the floor of its weights', 'minildm/train.py',
+        'gamma=config.min_snr, floor=config.snr_floor)', 'gamma=config.min_snr)', (CHAPTER_53,)),
+    Mutant(0, 'one coin decides for a whole batch', 'minildm/train.py',
+        'batch.uniform(DROP) < config.drop',
+        'batch.uniform(DROP)[:1].expand(len(z_t)) < config.drop', (CHAPTER_53,)),
+    Mutant(0, 'each step has the noise of the first', 'minildm/train.py',
+        'eps = batch.normal(clean.shape[1:])', 'eps = batch._replace(step=0).normal(clean.shape[1:])',
+        (CHAPTER_53,)),
+    Mutant(0, 'each weight meets the error of another sample', 'minildm/losses.py',
+        'expand(weight(schedule, t, parameterization), loss) * loss',
+        'expand(weight(schedule, t, parameterization), loss).flip(0) * loss', (CHAPTER_53,)),
 ]  # fmt: skip
