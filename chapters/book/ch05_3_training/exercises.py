@@ -260,8 +260,8 @@ def _loop(
         optimizer.step()
         if "gradients" not in faults:
             optimizer.zero_grad()
-        for mean, now in zip(average.parameters(), net.parameters(), strict=True):
-            mean.data.lerp_(now.data, 0.99 if "average" in faults else 0.01)
+        for slow, now in zip(average.parameters(), net.parameters(), strict=True):
+            slow.data.lerp_(now.data, 0.99 if "average" in faults else 0.01)
         losses.append(float(loss.detach()))
     return losses
 
@@ -315,8 +315,8 @@ def loop(net, optimizer, average, z0, labels, alpha_bar, random, steps):
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-        for mean, now in zip(average.parameters(), net.parameters(), strict=True):
-            mean.data.lerp_(now.data, 0.01)  # looks back over about 100 steps
+        for slow, now in zip(average.parameters(), net.parameters(), strict=True):
+            slow.data.lerp_(now.data, 0.01)  # looks back over about 100 steps
         losses.append(float(loss.detach()))
     return losses
 
