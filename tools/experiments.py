@@ -30,6 +30,7 @@ PLANS = {
     "digits-losses": "What does the kind of loss matter in 49 numbers, after a short and a long "
     "training?",
     "digits": "What do the scale of the latents, the target, the weights and the optimiser matter?",
+    "targets": "Does epsilon reach what v reaches, with the remedies that are standard for it?",
     "autoencoder": "What detail is lost when pictures are compressed by 4, 8 or 16?",
     "contrastive": "What does a model learn that matches pictures with texts?",
     "text-to-image": "What are the network's parts, the number of pictures and the text encoder "

@@ -13,11 +13,13 @@ import pytest
 import torch
 from book_rules import SOURCES
 
+from book.ablations.engine import outcomes
 from book.ch05_4_sampling import spacing
 from book.ch05_4_sampling.measure import SAMPLERS
 from book.results import read_results
 from minildm import LatentDiffusion, samplers
-from minildm.denoise import Denoised, gaussian_denoiser, mixture_denoiser
+from minildm.denoise import clipped, gaussian_denoiser, mixture_denoiser
+from minildm.interfaces import Denoised
 from minildm.samplers import sample
 from minildm.schedule import (
     CosineSchedule,
@@ -279,6 +281,27 @@ def test_a_small_measurement_of_spacings(monkeypatch, tmp_path):
         float(last.z.square().mean().sqrt()), abs=0.01
     )
     assert list(tmp_path.iterdir()) == []  # nothing is kept of what is complete
+
+
+def test_the_clipped_guess_is_the_librarys():
+    names = {"torch": torch, "Denoised": Denoised}
+    exec(compile(CELLS["clip"].split("\n\n\n")[0], "<cell clip>", "exec"), names)
+    denoise, z = bent(COSINE), 4 * points(9, 2)
+    for t in (torch.tensor(900), torch.tensor(30)):
+        mine = names["clip"](denoise, COSINE, 1.0)(z, t)
+        theirs = clipped(denoise, COSINE, -1.0, 1.0)(z, t)
+        close(mine.z0, theirs.z0)
+        close(mine.eps, theirs.eps)
+        assert float(mine.z0.abs().max()) == 1.0  # it had to be clipped
+
+
+def test_what_the_chapter_says_of_the_targets():
+    """Between the ranges of the seeds there is room: v, then the remedies, then nothing."""
+    asked = {name: outcomes("targets", name, "plain", "as_asked") for name in (
+        "v", "eps, clipped", "eps, Stable Diffusion's", "v, Stable Diffusion's")}  # fmt: skip
+    remedies = asked["eps, clipped"] + asked["eps, Stable Diffusion's"]
+    assert max(remedies) < min(asked["v"] + asked["v, Stable Diffusion's"])
+    assert min(remedies) > max(outcomes("digits", "eps, uniform", "plain", "as_asked")) + 0.2
 
 
 def test_what_the_chapter_says_of_the_spacings():

@@ -18,8 +18,10 @@ from book.ablations.engine import Plan
 from book.ablations.few_steps_lab import FewStepsLab, run_few_steps
 from book.ablations.flow_lab import FlowLab, run_flow
 from book.ablations.shapes_lab import ContrastiveLab, ShapesLab, run_contrastive, run_shapes
+from book.ablations.target_lab import TargetLab, run_target
 from minildm.engine.settings import override
 from minildm.recipes import DIGITS_AUTOENCODER as DIGITS_RECIPE
+from minildm.recipes import DIGITS_DENOISER
 
 DIGITS_AUTOENCODER = Plan(
     question="What do the pull to N(0, I), the kind of loss and the size of the latents matter?",
@@ -87,6 +89,23 @@ DIGITS = Plan(
     run=run_digits,
     seeds=(0, 1, 2),
 )
+
+# Estimates are clipped at 3: the standard deviation of the latents is 1. On Stable Diffusion's
+# schedule v runs too, or one could not tell what the schedule does from what the target does.
+TARGETS = Plan(
+    question="Does epsilon reach what v reaches, with the remedies that are standard for it?",
+    base=TargetLab(override(DIGITS_DENOISER, ("min_snr=none",))),
+    variants={
+        "v": (),
+        "eps, clipped": ("denoiser.parameterization=EPS", "limit=3"),
+        "eps, Stable Diffusion's": (
+            "denoiser.parameterization=EPS", "schedule=Stable Diffusion's"
+        ),
+        "v, Stable Diffusion's": ("schedule=Stable Diffusion's",),
+    },
+    run=run_target,
+    seeds=(0, 1, 2),
+)  # fmt: skip
 
 # A first plan of 500 steps was stopped after one training: its base drew 30 % of the captions
 # right, too few to compare anything with. So 700 steps, and one variant less (300 pictures).
@@ -164,6 +183,7 @@ PLANS = {
     "digits-autoencoder": DIGITS_AUTOENCODER,
     "digits-losses": DIGITS_LOSSES,
     "digits": DIGITS,
+    "targets": TARGETS,
     "autoencoder": AUTOENCODER,
     "contrastive": CONTRASTIVE,
     "text-to-image": TEXT_TO_IMAGE,
