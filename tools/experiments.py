@@ -31,6 +31,8 @@ PLANS = {
     "training?",
     "digits": "What do the scale of the latents, the target, the weights and the optimiser matter?",
     "targets": "Does epsilon reach what v reaches, with the remedies that are standard for it?",
+    "digits-scale": "Of what a wrong scale breaks, how much is due to noise levels, not to the "
+    "input?",
     "autoencoder": "What detail is lost when pictures are compressed by 4, 8 or 16?",
     "contrastive": "What does a model learn that matches pictures with texts?",
     "text-to-image": "What are the network's parts, the number of pictures and the text encoder "
@@ -172,9 +174,13 @@ def ablate(args: Any) -> None:
     beside it. An interrupted plan goes on where it stopped.
     """
     from book.ablations.engine import run_plan, section_name
+    from book.ablations.plans import NEXT as again
     from book.ablations.plans import PLANS as plans
 
-    run_plan(args.name, plans[args.name], args.only, args.out)
+    if args.next and args.name not in again:
+        raise ValueError(f"--next is for {', '.join(again)}; got {args.name}")
+    waits = args.next or args.name not in plans
+    run_plan(args.name, (again if waits else plans)[args.name], args.only, args.out)
     print(f"section {section_name(args.name)!r} of {args.out} is complete")
 
 
@@ -210,6 +216,9 @@ def parser() -> argparse.ArgumentParser:
     plan = add_verb(verbs, "ablate", "trainings that differ in one thing", ablate, PLANS)
     plan.add_argument(
         "--only", nargs="+", default=[], metavar="VARIANT", help="these variants (all of them)"
+    )
+    plan.add_argument(
+        "--next", action="store_true", help="the plan that is to take this one's place, not run yet"
     )
     for verb in (figures, plan):
         verb.add_argument("--out", type=Path, default=RESULTS, help=f"the file ({RESULTS})")

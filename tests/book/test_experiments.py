@@ -10,7 +10,7 @@ import experiments
 import pytest
 
 from book import recipes as trainings
-from book.ablations.plans import PLANS
+from book.ablations.plans import NEXT, PLANS
 from book.digit_judge import ClassifierConfig
 from minildm.__main__ import main
 from minildm.recipes import Recipe
@@ -30,7 +30,7 @@ def said(capsys):
 
 
 def test_the_names_are_those_that_there_are():
-    assert {name: plan.question for name, plan in PLANS.items()} == experiments.PLANS
+    assert {n: plan.question for n, plan in {**NEXT, **PLANS}.items()} == experiments.PLANS
     assert set(trainings.RECIPES) == set(experiments.JUDGES)
 
 
@@ -128,3 +128,20 @@ def test_a_variant_that_is_not_planned_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert run(["ablate", "digits", "--only", "x"]) == 1
     assert "no variant 'x'; there are base" in said(capsys)
+
+
+def test_next_is_the_plan_that_waits(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    ran = []
+    monkeypatch.setattr(
+        "book.ablations.engine.run_plan", lambda name, plan, only, out: ran.append((name, plan))
+    )
+    assert run(["ablate", "text-to-image"]) == run(["ablate", "text-to-image", "--next"]) == 0
+    assert run(["ablate", "digits-scale"]) == 0
+    assert ran == [
+        ("text-to-image", PLANS["text-to-image"]), ("text-to-image", NEXT["text-to-image"]),
+        ("digits-scale", NEXT["digits-scale"]),
+    ]  # fmt: skip
+    capsys.readouterr()
+    assert run(["ablate", "digits", "--next"]) == 1
+    assert "--next is for text-to-image, digits-scale; got digits" in said(capsys)

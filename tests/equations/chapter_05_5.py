@@ -62,7 +62,8 @@ def matching() -> None:
 
 EQUATIONS = [
     Equation(
-        "5.5.1", CHAPTER, "cross-attention over words", "minildm.layers.Attention", cross_attention
+        "5.5.1", CHAPTER, "attention over words, padding left out", "minildm.layers.Attention",
+        cross_attention,
     ),
     Equation("5.5.2", CHAPTER, "guidance", "minildm.denoise.guided", guidance),
     Equation("5.5.3", CHAPTER, "a negative prompt", "minildm.denoise.guided", negative_prompt),

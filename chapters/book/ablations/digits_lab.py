@@ -52,6 +52,20 @@ class DigitsLab:
         inputs.whole_fields(self, 2, None, "samples")
 
 
+@dataclass(frozen=True)
+class ScaleLab(DigitsLab):
+    """``normalise``: the noise levels of rescaled latents, but input and target of size 1.
+
+    By equation 5.1.5 of the book: the latents stay as they are, and the schedule is ``moved``.
+    """
+
+    normalise: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        inputs.flag_fields(self, "normalise")
+
+
 def run_digits(config: DigitsLab) -> Outcome:
     """Train a denoiser, then let the judge of digits look at what it draws."""
     trained, minutes = timed(lambda: train(config))
@@ -63,15 +77,23 @@ def run_digits(config: DigitsLab) -> Outcome:
 def train(config: DigitsLab):
     """The denoiser of this configuration: network with averaged weights, and its history."""
     z0, labels = latents()
-    return train_denoiser(config.denoiser, SCHEDULE, config.rescale * z0, labels)
+    schedule, factor = scaled(config)
+    return train_denoiser(config.denoiser, schedule, factor * z0, labels)
+
+
+def scaled(config: DigitsLab) -> tuple[DiscreteSchedule, float]:
+    """The schedule, and what the latents are multiplied by: one of them makes the noise levels."""
+    if isinstance(config, ScaleLab) and config.normalise:
+        return moved(SCHEDULE, config.rescale), 1.0
+    return SCHEDULE, config.rescale
 
 
 def assemble(config: DigitsLab, network: nn.Module) -> LatentDiffusion:
     """The model: shipped autoencoder, with the scale that the network was trained for."""
-    autoencoder = LatentDiffusion.load("digits").autoencoder
-    autoencoder.scale.mul_(config.rescale)
+    autoencoder, (schedule, factor) = LatentDiffusion.load("digits").autoencoder, scaled(config)
+    autoencoder.scale.mul_(factor)
     parameterization = config.denoiser.predicts
-    return LatentDiffusion(autoencoder, network, SCHEDULE, latents()[0].shape[2:], parameterization)
+    return LatentDiffusion(autoencoder, network, schedule, latents()[0].shape[2:], parameterization)
 
 
 def judge_digits(model: LatentDiffusion, samples: int) -> dict:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from book.ablations.engine import Outcome, timed
-from book.ablations.surgery import SURGERY, remove
+from book.ablations.surgery import PARTS, remove
 from book.ch05_5_text_to_image.contrastive import (
     SWAPS,
     ContrastiveTraining,
@@ -37,6 +37,11 @@ from minildm.shapes.training import (
 from minildm.text import TextUNet, TextUNetConfig
 from minildm.train import DenoiserTraining, Trained, encode_all, train_denoiser
 from minildm.unet import UNetConfig
+from minildm.words import NULL, PAD
+
+ENCODERS = ("joint", "contrastive", "contrastive with null", "random")
+NULLING = 41  # what a seeded generator is used for
+NULLED = 0.1  # share of captions that are NULL, for an encoder that is to know it
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ class ShapesLab:
     without    a part of the network that is taken out: see surgery.py
     encoder    "joint": the text encoder learns with the UNet, as in LDM; "contrastive": it has
                learned to match texts with pictures, and is frozen, as in Stable Diffusion;
+               "contrastive with null": the same, and a tenth of its captions were NULL;
                "random": frozen as it was born
     steps, guidance  for the unseen captions that are drawn and judged
     """
@@ -74,10 +80,10 @@ class ShapesLab:
     def __post_init__(self) -> None:
         inputs.whole_fields(self, 1, None, "pictures", "steps")
         inputs.real_fields(self, -math.inf, math.inf, "guidance")
-        if self.without not in ("", *SURGERY):
-            raise ValueError(f"without must be one of {', '.join(SURGERY)}; got {self.without!r}")
-        if self.encoder not in ("joint", "contrastive", "random"):
-            raise ValueError(f"encoder must be joint, contrastive or random; got {self.encoder!r}")
+        if self.without not in ("", *PARTS):
+            raise ValueError(f"without must be one of {', '.join(PARTS)}; got {self.without!r}")
+        if self.encoder not in ENCODERS:
+            raise ValueError(f"encoder must be one of {', '.join(ENCODERS)}; got {self.encoder!r}")
 
 
 def run_shapes(config: ShapesLab) -> Outcome:
@@ -110,19 +116,27 @@ def train(config: ShapesLab, z0: Tensor, tokens: Tensor) -> Trained:
 def freeze_text(net: TextUNet, config: ShapesLab) -> None:
     """Put the wanted text encoder into the network, and stop its learning.
 
-    The word "nothing" is the exception: a contrastive text encoder has never met it.
+    A plain contrastive encoder has never met NULL, which guidance asks for: only "with null".
     """
-    if config.encoder == "contrastive":
-        seed = config.denoiser.fit.seed
-        net.text.load_state_dict(contrastive_text(config.contrastive, seed).state_dict())
+    if config.encoder.startswith("contrastive"):
+        seed, nulled = config.denoiser.fit.seed, NULLED if "null" in config.encoder else 0.0
+        net.text.load_state_dict(contrastive_text(config.contrastive, seed, nulled).state_dict())
     net.text.requires_grad_(False)
 
 
 @functools.cache
-def contrastive_text(config: ContrastiveTraining, seed: int) -> nn.Module:
-    """The text encoder of a contrastive training with this seed."""
+def contrastive_text(config: ContrastiveTraining, seed: int, nulled: float = 0.0) -> nn.Module:
+    """The text encoder of a contrastive training with this seed, on captions ``with_nulls``."""
     x, tokens = training_pictures(ShapesTraining(pictures=config.pictures))
-    return train_contrastive(reseeded(config, seed), x, tokens).net.text
+    return train_contrastive(reseeded(config, seed), x, with_nulls(tokens, nulled)).net.text
+
+
+def with_nulls(tokens: Tensor, share: float) -> Tensor:
+    """Captions (n, L), of which a random ``share`` say nothing: NULL alone."""
+    null = torch.full_like(tokens, PAD)
+    null[:, 0] = NULL
+    nothing = torch.rand(len(tokens), 1, generator=seeded(0, NULLING)) < share  # (n, 1)
+    return torch.where(nothing, null, tokens)
 
 
 @functools.cache

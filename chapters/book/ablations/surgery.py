@@ -34,19 +34,27 @@ def without_self_attention(net: UNet | TextUNet) -> None:
             part.attend = None
 
 
+def without_cross_attention(net: UNet | TextUNet) -> None:
+    """No place reads the words any more; their mean in the time embedding, if any, stays."""
+    for part in _unet(net).modules():
+        if isinstance(part, Stage):
+            part.read = None
+
+
 SURGERY: dict[str, Callable[[UNet | TextUNet], None]] = {
     "skips": without_skips,
     "self-attention": without_self_attention,
     "time": without_time,
 }
+PARTS = {**SURGERY, "cross-attention": without_cross_attention}  # of networks that read, too
 
 
 def remove(net: UNet | TextUNet, part: str) -> UNet | TextUNet:
-    """``net`` without one part of ``SURGERY``; "" takes nothing out. ValueError for others."""
+    """``net`` without one of its ``PARTS``; "" takes nothing out. ValueError for others."""
     if part:
-        if part not in SURGERY:
-            raise ValueError(f"part must be one of {', '.join(SURGERY)}; got {part!r}")
-        SURGERY[part](net)
+        if part not in PARTS:
+            raise ValueError(f"part must be one of {', '.join(PARTS)}; got {part!r}")
+        PARTS[part](net)
     return net
 
 

@@ -33,7 +33,7 @@ TERMS = [
     Term("concatenation", "拼接", "Giving the network a condition as more channels of its input.", "05_5"),
     Term("condition", "条件信息", "What the picture should agree with: a label or a text.", "03"),
     Term("covariance", "", "How much, and in which directions together, numbers vary.", "04_3"),
-    Term("cross-attention", "", "Attention in which places in the picture ask and words answer.", "05_5", "", "context-after"),
+    Term("cross-attention", "", "Attention in which places in the picture ask and words answer.", "05_5", "", "maps-text"),
     Term("data distribution", "数据分布", "What training examples are samples of: q(z_0).", "04_3", "distribution"),
     Term("decoder", "解码器", "The network from latent to image.", "03"),
     Term("denoiser", "去噪网络", "Anything that, from a noisy z_t and t, estimates z_0 and ε.", "04_3", "", "way-back"),

@@ -1,11 +1,14 @@
 """Exercises of chapter 5.5, text to image."""
 
+import functools
 import math
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
 
 from book.exercises import Exercise
+from minildm.latent import LatentDiffusion
 
 # --- 5.5-1 ----------------------------------------------------------------------------------------
 
@@ -46,6 +49,130 @@ paper = (1 + w) * eps_c - w * eps_null  # our (5.5.2) with w = 2.5
 # --- 5.5-2 ----------------------------------------------------------------------------------------
 
 
+def _pretend(z_t: Tensor, t: Tensor, tokens: Tensor | None) -> Tensor:
+    """Stands for a trained network: sample i of the output depends on z_t, t and tokens of i."""
+    if tokens is None:
+        return torch.full_like(z_t, math.nan)
+    said = (tokens * torch.arange(3, 3 + tokens.shape[1])).sum(1).sin()  # (B,)
+    return (0.1 * z_t + said[:, None, None, None]) * t[:, None, None, None].float().log()
+
+
+def _asked(steered, w: float, negative: Tensor | None) -> tuple[Tensor, dict[str, Tensor]]:
+    """What the reader's function gives, and what it should be, with typical mistakes by hint."""
+    random = torch.Generator().manual_seed(0)
+    z_t, t = torch.randn(2, 4, 3, 3, generator=random), torch.tensor([300, 800])
+    tokens = torch.tensor([[2, 9, 5], [2, 7, 0]])
+    null = torch.tensor([[1, 0, 0], [1, 0, 0]])
+    c, u = _pretend(z_t, t, tokens), _pretend(z_t, t, null)
+    n = u if negative is None else _pretend(z_t, t, negative)
+    got = torch.as_tensor(steered(_pretend, z_t, t, tokens, negative, w))
+    return got, {
+        "": n + w * (c - n),
+        "that is the other way round: start at the negative text, and walk w times the way to "
+        "the prompt": c + w * (n - c),
+        "that is Ho and Salimans' w; in (5.5.3) w = 1 is the prompt alone": (1 + w) * c - w * n,
+        "the negative text is not used: it takes the place of no text": u + w * (c - u),
+        "the difference alone is no prediction: it is added to that of the negative text": w
+        * (c - n),
+        "three predictions are no longer (5.5.3): no text has been *replaced*": u + w * (c - n),
+    }
+
+
+def _check_steered(steered) -> str | None:
+    for negative in (torch.tensor([[2, 4, 6], [2, 3, 0]]), None):
+        for w in (2.5, 4.0):
+            got, known = _asked(steered, w, negative)
+            if got.shape != known[""].shape:
+                return f"one prediction for each of z_t, {tuple(known[''].shape)}; got " + str(
+                    tuple(got.shape)
+                )
+            if torch.allclose(got, known[""], atol=1e-4):
+                continue
+            for hint, value in known.items():
+                if hint and torch.allclose(got, value, atol=1e-4):
+                    return hint
+            if negative is None and got.isnan().any():
+                return "negative may be None: put NULL and then PAD in its place"
+            if negative is None:
+                return "with None as the negative text it is not (5.5.2): no text is [1, 0, 0, ..]"
+            return "write (5.5.3), with v in the place of eps: it is linear, so it holds for v, too"
+    return None
+
+
+STEERED = Exercise(
+    id="5.5-2",
+    title="guidance with a negative prompt",
+    setup="import torch",
+    stub="""
+def steered(net, z_t, t, tokens, negative, w):
+    return ...  # YOUR CODE HERE: like z_t; negative is (B, L), like tokens, or None: no text
+""",
+    solution="""
+def steered(net, z_t, t, tokens, negative, w):
+    if negative is None:
+        negative = torch.zeros_like(tokens)  # PAD ..
+        negative[:, 0] = 1  # .. and NULL
+    both = net(torch.cat([z_t, z_t]), torch.cat([t, t]), torch.cat([tokens, negative]))
+    towards, away = both.chunk(2)
+    return away + w * (towards - away)
+""",
+    answer="steered",
+    check=_check_steered,
+    hint="Two calls of net will do; one call with a batch of 2B is faster.",
+    wrong=(
+        (
+            "def steered(net, z_t, t, tokens, negative, w):\n"
+            "    c, n = net(z_t, t, tokens), net(z_t, t, negative)\n"
+            "    return c + w * (n - c)",
+            "the other way round",
+        ),
+        (
+            "def steered(net, z_t, t, tokens, negative, w):\n"
+            "    c, n = net(z_t, t, tokens), net(z_t, t, negative)\n"
+            "    return (1 + w) * c - w * n",
+            "w = 1 is the prompt alone",
+        ),
+        (
+            "right = steered\n"
+            "def steered(net, z_t, t, tokens, negative, w):\n"
+            "    return right(net, z_t, t, tokens, None, w)",
+            "is not used",
+        ),
+        (
+            "def steered(net, z_t, t, tokens, negative, w):\n"
+            "    return w * (net(z_t, t, tokens) - net(z_t, t, negative))",
+            "is no prediction",
+        ),
+        (
+            "def steered(net, z_t, t, tokens, negative, w):\n"
+            "    c, n = net(z_t, t, tokens), net(z_t, t, negative)\n"
+            "    return n + w * (c - n)",
+            "may be None",
+        ),
+        (
+            "right = steered\n"
+            "def steered(net, z_t, t, tokens, negative, w):\n"
+            "    if negative is None:\n"
+            "        negative = torch.zeros_like(tokens)\n"
+            "    return right(net, z_t, t, tokens, negative, w)",
+            "no text is [1, 0, 0, ..]",
+        ),
+        (
+            "def steered(net, z_t, t, tokens, negative, w):\n    return net(z_t, t, tokens)",
+            "it is linear",
+        ),
+        (
+            "def steered(net, z_t, t, tokens, negative, w):\n"
+            "    return net(torch.cat([z_t] * 2), torch.cat([t] * 2), torch.cat([tokens] * 2))",
+            "for each of z_t",
+        ),
+    ),
+    praise="that is all a negative prompt is; no training was needed for it.",
+)
+
+# --- 5.5-3 ----------------------------------------------------------------------------------------
+
+
 def _check_matching(loss) -> str | None:
     similarity = torch.tensor([[3.0, 0.0, 1.0], [0.0, 2.0, -1.0], [4.0, 0.5, 2.0]])
     right = torch.arange(3)
@@ -70,7 +197,7 @@ def _check_matching(loss) -> str | None:
 
 
 MATCHING = Exercise(
-    id="5.5-2",
+    id="5.5-3",
     title="the contrastive loss",
     setup="import torch\nimport torch.nn.functional as F",
     stub="""
@@ -103,118 +230,149 @@ def matching_loss(similarity):
     praise="with equal similarities it is log B, whatever B is.",
 )
 
-# --- 5.5-3 ----------------------------------------------------------------------------------------
-
-
-def _check_read(read_words) -> str | None:
-    generator = torch.Generator().manual_seed(0)
-    q, k, v = (torch.randn(n, 4, generator=generator) for n in (5, 3, 3))
-    mask = torch.tensor([True, True, False])
-    got = torch.as_tensor(read_words(q, k, v, mask))
-    if got.shape != (5, 4):
-        return f"every place reads a vector: shape (5, 4) for 5 places; got {tuple(got.shape)}"
-
-    def weigh(scores, dim=1):
-        return scores.softmax(dim) @ v
-
-    hidden = (q @ k.T).masked_fill(~mask, -math.inf)
-    for value, complaint in (
-        (weigh(hidden / 2), None),
-        (weigh(q @ k.T / 2), "padding is still read: give masked words a score of minus infinity"),
-        (weigh(hidden), "divide the scores by the square root of d, as (5.5.1) does"),
-        (weigh(hidden / 4), "by the *root* of d, not by d"),
-        (
-            ((q @ k.T / 2).softmax(1) * mask) @ v,
-            "weights that are set to zero afterwards no longer sum to 1: mask before the softmax",
-        ),
-        (
-            (q @ k.T / 2 * mask).softmax(1) @ v,
-            'a score of 0 is not "not at all": exp(0) = 1; use minus infinity',
-        ),
-    ):
-        if torch.allclose(got, value, atol=1e-5):
-            return complaint
-    return "softmax over the words of q kᵀ / √d, then times v"
-
-
-READ = Exercise(
-    id="5.5-3",
-    title="cross-attention with padding",
-    setup="import torch",
-    stub="""
-def read_words(q, k, v, mask):
-    return ...  # YOUR CODE HERE: (n, d)
-""",
-    solution="""
-def read_words(q, k, v, mask):
-    scores = q @ k.T / q.shape[1] ** 0.5  # (n, L)
-    return scores.masked_fill(~mask, -torch.inf).softmax(dim=1) @ v
-""",
-    answer="read_words",
-    check=_check_read,
-    hint="scores (n, L), masked before the softmax over L.",
-    wrong=(
-        (
-            "def read_words(q, k, v, mask):\n"
-            "    return (q @ k.T / q.shape[1] ** 0.5).softmax(dim=1) @ v",
-            "padding is still read",
-        ),
-        (
-            "def read_words(q, k, v, mask):\n"
-            "    return (q @ k.T).masked_fill(~mask, -torch.inf).softmax(dim=1) @ v",
-            "square root of d",
-        ),
-        (
-            "def read_words(q, k, v, mask):\n"
-            "    return ((q @ k.T / q.shape[1] ** 0.5).softmax(dim=1) * mask) @ v",
-            "no longer sum to 1",
-        ),
-        (
-            "def read_words(q, k, v, mask):\n"
-            "    return (q @ k.T / q.shape[1] ** 0.5 * mask).softmax(dim=1) @ v",
-            "exp(0) = 1",
-        ),
-        ("def read_words(q, k, v, mask):\n    return q @ k.T", "shape (5, 4)"),
-    ),
-    praise="one line of softmax, and words find their pixels.",
-)
-
 # --- 5.5-4 ----------------------------------------------------------------------------------------
 
+WIDTH, HEADS = 128, 4  # of the shipped text encoder
 
-def _check_factors(answer) -> str | None:
-    of_n, of_null = (float(value) for value in answer)
-    if math.isclose(of_n, -2, abs_tol=1e-6) and math.isclose(of_null, 0, abs_tol=1e-6):
+
+@functools.cache
+def _shipped_block() -> nn.Module:
+    return LatentDiffusion.load("shapes").network.text.blocks[0]
+
+
+def _masked(block: nn.Module, x: Tensor, allowed: Tensor | None, add: bool = True) -> Tensor:
+    """The layer ``block`` on x (B, L, d), where token i may read token j if allowed[i, j]."""
+    split = block.query_key_value(block.norm1(x)).unflatten(2, (3, HEADS, -1))
+    q, k, v = split.permute(2, 0, 3, 1, 4)  # each (B, heads, L, d/heads)
+    h = F.scaled_dot_product_attention(q, k, v, allowed).transpose(1, 2).flatten(2)
+    x = (x if add else 0) + block.out(h)
+    return x + block.mlp(block.norm2(x))
+
+
+def _misfit(mine: nn.Module, theirs: nn.Module) -> str | None:
+    """Why the weights of ``theirs`` cannot be loaded into ``mine``; None if they can."""
+    have, wanted = mine.state_dict(), theirs.state_dict()
+    if missing := [name for name in wanted if name not in have]:
+        return f"the shipped layer has {missing[0]!r}, yours has not"
+    if over := [name for name in have if name not in wanted]:
+        return f"yours has {over[0]!r}, which the shipped layer has not: no mask is learned"
+    for name, value in wanted.items():
+        if have[name].shape != value.shape:
+            return f"{name} has the shape {tuple(have[name].shape)}; theirs {tuple(value.shape)}"
+    return None
+
+
+@torch.no_grad()
+def _check_causal(block) -> str | None:
+    if not (isinstance(block, type) and issubclass(block, nn.Module)):
+        return "give the class itself, CausalBlock, a subclass of nn.Module: no instance, no call"
+    theirs, length = _shipped_block(), 6
+    x = torch.randn(2, length, WIDTH, generator=torch.Generator().manual_seed(0))
+    past = torch.ones(length, length, dtype=torch.bool).tril()
+    try:
+        mine = block(WIDTH, HEADS)
+        if complaint := _misfit(mine, theirs):
+            return complaint
+        mine.load_state_dict(theirs.state_dict())
+        got = mine(x)
+        short = mine(x[:, :4])
+    except Exception as error:  # whatever the reader's class does: say it
+        return f"CausalBlock raises {type(error).__name__}: {str(error).partition(chr(10))[0]}"
+    if not isinstance(got, Tensor) or got.shape != x.shape:
+        return f"the output has the shape of the input, {tuple(x.shape)}"
+    wanted = _masked(theirs, x, past)
+    if torch.allclose(got, wanted, atol=1e-4) and torch.allclose(short, wanted[:, :4], atol=1e-4):
         return None
-    if math.isclose(of_null, -2, abs_tol=1e-6):
-        return "that is (5.5.2); in (5.5.3) the text n has taken the place of no text"
-    if math.isclose(of_n, -3, abs_tol=1e-6):
-        return "collect the terms: eps_n also stands alone, in front"
-    if not math.isclose(of_null, 0, abs_tol=1e-6):
-        return "does (5.5.3) contain the prediction without text at all?"
-    return "write (5.5.3) with w = 3 and collect the terms with eps_n"
+    for hint, value in {
+        "every token still sees every other one: allow j <= i only": _masked(theirs, x, None),
+        "the wrong half: your tokens see those *after* them": _masked(theirs, x, past.T),
+        "the first term is missing: x + attention(norm1(x))": _masked(theirs, x, past, False),
+    }.items():
+        if torch.allclose(got, value, atol=1e-4):
+            return hint
+    if got.isnan().any():
+        return "a token must at least see itself: the first has nothing else, and softmax gives NaN"
+    return "the weights load, but the output differs from that of the layer with a causal mask"
 
 
-FACTORS = Exercise(
+_FORWARD = """
+    def forward(self, x):
+        split = self.query_key_value(self.norm1(x)).unflatten(2, (3, self.heads, -1))
+        q, k, v = split.permute(2, 0, 3, 1, 4)
+        {attend}
+        x = {start}self.out(h.transpose(1, 2).flatten(2))
+        return x + self.mlp(self.norm2(x))
+"""
+
+
+def _another(attend: str, start: str = "x + ") -> str:
+    """A mistake of exercise 5.5-4: another ``forward``."""
+    return "class CausalBlock(CausalBlock):" + _FORWARD.format(attend=attend, start=start)
+
+
+CAUSAL = Exercise(
     id="5.5-4",
-    title="what a negative prompt weighs",
-    setup="",
-    stub="factors = (..., ...)  # YOUR CODE HERE: (factor of eps_n, factor of eps_null) in "
-    "(5.5.3), w = 3",
-    solution="""
-w = 3
-factors = (1 - w, 0)  # eps_n + w (eps_c - eps_n) = w eps_c + (1 - w) eps_n
+    title="a layer of CLIP's text encoder: causal",
+    setup="import torch\nimport torch.nn.functional as F\nfrom torch import nn",
+    stub="""
+class CausalBlock(nn.Module):
+    def __init__(self, d, heads):
+        super().__init__()
+        ...  # YOUR CODE HERE: norm1, norm2, query_key_value, out, mlp, as in TextBlock
+
+    def forward(self, x):
+        return ...  # YOUR CODE HERE: x (B, L, d) -> (B, L, d); a token sees itself and the past
 """,
-    answer="factors",
-    check=_check_factors,
-    hint="eps_n + 3 (eps_c - eps_n) = 3 eps_c - ..",
-    wrong=(
-        ((0.0, -2.0), "that is (5.5.2)"),
-        ((-3.0, 0.0), "stands alone"),
-        ((-2.0, 1.0), "at all"),
-        ((2.0, 0.0), "collect the terms with"),
+    solution="""
+class CausalBlock(nn.Module):
+    def __init__(self, d, heads):
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(d), nn.LayerNorm(d)
+        self.query_key_value = nn.Linear(d, 3 * d)
+        self.out = nn.Linear(d, d)
+        self.mlp = nn.Sequential(nn.Linear(d, 4 * d), nn.GELU(), nn.Linear(4 * d, d))
+"""
+    + _FORWARD.format(
+        attend="h = F.scaled_dot_product_attention(q, k, v, is_causal=True)", start="x + "
     ),
-    praise="two predictions instead of three; with three, the sum of the factors is 1 as well.",
+    answer="CausalBlock",
+    check=_check_causal,
+    hint="TextBlock with another mask: torch.ones(L, L, dtype=torch.bool).tril(), or is_causal.",
+    wrong=(
+        (_another("h = F.scaled_dot_product_attention(q, k, v)"), "every other one"),
+        (
+            _another(
+                "past = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).triu()\n"
+                "        h = F.scaled_dot_product_attention(q, k, v, past)"
+            ),
+            "the wrong half",
+        ),
+        (
+            _another(
+                "past = torch.ones(x.shape[1], x.shape[1]).tril(-1)\n"
+                "        scores = q @ k.transpose(2, 3) / k.shape[-1] ** 0.5\n"
+                "        h = scores.masked_fill(past == 0, -torch.inf).softmax(-1) @ v"
+            ),
+            "at least see itself",
+        ),
+        (
+            _another("h = F.scaled_dot_product_attention(q, k, v, is_causal=True)", ""),
+            "the first term is missing",
+        ),
+        (
+            _another("h = F.scaled_dot_product_attention(k, q, v, is_causal=True)"),
+            "output differs",
+        ),
+        (
+            "class CausalBlock(CausalBlock):\n"
+            "    def __init__(self, d, heads):\n"
+            "        super().__init__(d, heads)\n"
+            "        self.mask = nn.Parameter(torch.ones(14, 14).tril())\n",
+            "no mask is learned",
+        ),
+    ),
+    praise="the first words of a text no longer know how it ends; the last token knows all of it.",
 )
 
-EXERCISES = [PAPER, MATCHING, READ, FACTORS]
+EXERCISES = [PAPER, STEERED, MATCHING, CAUSAL]

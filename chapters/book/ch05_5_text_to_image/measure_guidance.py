@@ -1,6 +1,7 @@
 """What guidance does: accuracy, variety and colour of pictures for each guidance scale.
 
 measure_guidance   the figures of chapter 5.5, section "guidance" of data/results.json
+table              these, beside the accuracy on many captions, as text
 variety            how different pictures of one caption are
 """
 
@@ -67,6 +68,27 @@ def _run(model: LatentDiffusion, guidance: float, seed: int) -> dict:
         "off": round(float(verdict.residual[verdict.accepted].mean()), 4),
         "size": round(float(model.encode(x).std()), 4),
     }
+
+
+def table() -> str:
+    """What data/results.json says of each guidance scale: a line for each.
+
+    ``right`` is of as many captions as section "shapes" has (one picture each); where that sweep
+    has no figure, it is in brackets, and of the captions of section "guidance".
+    """
+    swept = results.read_results("shapes")["guidance_on_validation"]
+    priced = results.read_results("guidance")["by_guidance"]
+    lines = ["   w    right    a clean scene   variety   off the palette   size of latents"]
+    for w in sorted({*map(float, swept), *map(float, priced)}):
+        runs = priced.get(str(w), [])
+        means = {key: statistics.mean(run[key] for run in runs) for key in (runs or [{}])[0]}
+        right = f" {swept[str(w)]:6.1%} " if str(w) in swept else f"({means['right']:6.1%})"
+        line = f"{w:5.1f}  {right}"
+        if runs:
+            line += (f"     {means['accepted']:6.1%}       {means['variety']:.3f}"
+                     f"        {means['off']:.3f}            {means['size']:.3f}")  # fmt: skip
+        lines.append(line.rstrip())
+    return "\n".join(lines)
 
 
 def variety(x: Tensor, drawn: int) -> Tensor:

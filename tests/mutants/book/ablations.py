@@ -6,6 +6,10 @@ ABLATIONS = "tests/book/test_ablations.py"
 CONTRASTIVE = "tests/book/test_contrastive.py"
 GUIDANCE = "tests/book/test_measure.py"
 LOSSES = "tests/book/test_digits_lab.py"
+PARTS = "tests/book/test_text_parts.py"
+TEXT = "tests/book/test_text_chapter.py"
+VERDICT = "tests/book/test_verdict.py"
+WAITING = "tests/book/test_plans_that_wait.py"
 WRITTEN = "tests/book/test_autoencoder_written.py"
 FIGURES = "tests/book/test_figures.py"
 
@@ -66,4 +70,34 @@ MUTANTS = [
     Mutant(0, 'zoomed images are cropped with their labels', 'chapters/book/figures.py',
         'fig.add_artist(Rectangle((0, 0), 1, 1, color="white", zorder=-1))',
         'fig.add_artist(Rectangle((0, 0), 0, 0, color="white", zorder=-1))', (FIGURES,)),
+    Mutant(0, 'two seeds carry a verdict', 'chapters/book/ablations/verdict.py',
+        'if min(one.seeds, other.seeds) < FEWEST:',
+        'if min(one.seeds, other.seeds) < 2:', (VERDICT,)),
+    Mutant(0, 'the higher mean wins', 'chapters/book/ablations/verdict.py',
+        'if one.low > other.high:',
+        'if one.mean > other.mean:', (VERDICT,)),
+    Mutant(0, 'a band shrinks with the number of seeds, not its root', 'chapters/book/ablations/verdict.py',
+        'statistics.stdev(values) / math.sqrt(n)',
+        'statistics.stdev(values) / n', (VERDICT,)),
+    Mutant(0, 'a mean only network still reads', 'chapters/book/ablations/surgery.py',
+        'part.read = None',
+        'part.attend = None  # read', (WAITING,)),
+    Mutant(0, 'most captions say nothing', 'chapters/book/ablations/shapes_lab.py',
+        'generator=seeded(0, NULLING)) < share',
+        'generator=seeded(0, NULLING)) > share', (WAITING,)),
+    Mutant(0, 'a normalised control keeps the size', 'chapters/book/ablations/digits_lab.py',
+        'return moved(SCHEDULE, config.rescale), 1.0',
+        'return moved(SCHEDULE, config.rescale), config.rescale', (WAITING,)),
+    Mutant(0, 'the base is looked for under the other recipe', 'chapters/book/ch05_5_text_to_image/variants.py',
+        'recipe = READS[section["base"]["denoiser"]["model"]["pool"]]',
+        'recipe = READS[not section["base"]["denoiser"]["model"]["pool"]]', (PARTS,)),
+    Mutant(0, 'empty places are looked for everywhere', 'chapters/book/ch05_5_text_to_image/listening.py',
+        'empty = (near & (first + second == 0))',
+        'empty = (near & (second == 0))', (PARTS,)),
+    Mutant(0, 'a layer of CLIP has no biases in its attention', 'chapters/book/ch05_5_text_to_image/stable.py',
+        'attention = 4 * linear(width, width)',
+        'attention = 4 * width * width', (PARTS,)),
+    Mutant(0, 'what was written again counts', 'chapters/book/written.py',
+        'defined.setdefault(statement.name, statement)',
+        'defined[statement.name] = statement', (TEXT,)),
 ]  # fmt: skip
