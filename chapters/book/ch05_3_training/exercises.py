@@ -484,7 +484,7 @@ def _check_diagnosis(answer) -> str | None:
     if answer["B"] != "slow":
         return "B: what does its training loss say, and is there a time at which it is not above 1?"
     if answer["D"] != "wrong labels":
-        return "D: in the middle it is below the best average. What has it from what it was told?"
+        return "D: at t = 200 it is as good as the best average. What has it from what it was told?"
     return None if answer["C"] == "healthy" else "only one of the four is left for C"
 
 
