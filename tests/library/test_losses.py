@@ -190,6 +190,9 @@ def test_kl_is_that_of_torch_distributions():
     assert shrunk == pytest.approx((0.25 - 1 + math.log(4)) / 2)
     with pytest.raises(ValueError, match="var must be positive"):
         kl_loss(Gaussian(torch.zeros(1, 5), torch.zeros(1, 5)))
+    for nothing in (torch.zeros(()), torch.zeros(0, 5)):
+        with pytest.raises(ValueError, match="B >= 1"):
+            kl_loss(Gaussian(nothing, torch.ones(nothing.shape)))
 
 
 def test_reconstruction_is_a_mean_over_each_image():
