@@ -7,7 +7,7 @@ import torch
 
 from book.ablations.digits_lab import assemble, scaled
 from book.ablations.engine import outcomes, run_plan
-from book.ablations.plans import NEXT, PLANS, READS
+from book.ablations.plans import NEXT, PLANS, POOL, READS
 from book.ablations.shapes_lab import run_shapes, with_nulls
 from book.ablations.surgery import remove
 from minildm.engine.settings import override
@@ -27,7 +27,7 @@ def test_a_plan_that_waits_has_its_seeds_and_controls(name):
     plan = NEXT[name]
     assert len(plan.seeds) >= 5 and len(NEXT["text-to-image"].seeds) >= 8
     if name in PLANS:
-        assert set(PLANS[name].variants) - {READS[False]} <= {*plan.variants}
+        assert set(PLANS[name].variants) - {READS[POOL]} <= {*plan.variants}
     configs = [plan.config(variant, 0) for variant in plan.variants]
     assert len({repr(config) for config in configs}) == len(configs)
 
@@ -55,11 +55,14 @@ def network(variant):
 
 def test_the_controls_of_reading_are_what_they_are_called():
     base, mean = network("base"), network("words by mean only")
-    assert base.unet.embed_pooled is None and mean.unet.embed_pooled is not None
+    reads = {POOL: "base", not POOL: READS[not POOL]}
+    for pool, name in reads.items():
+        assert (network(name).unet.embed_pooled is not None) == pool
+    assert mean.unet.embed_pooled is not None
     assert all(s.read is not None for s in base.unet.up)
     assert all(s.read is None for s in (*mean.unet.up, mean.unet.middle, mean.unet.down[0]))
     concat = "words by concatenation"
-    names = (concat, "base", READS[True], f"{concat}, wider")
+    names = (concat, reads[False], reads[True], f"{concat}, wider")
     sizes = [sum(p.numel() for p in network(name).parameters()) for name in names]
     assert sizes == sorted(set(sizes))
 

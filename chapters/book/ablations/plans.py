@@ -144,7 +144,7 @@ TEXT_TO_IMAGE = Plan(
 
 # The same, to be run again: eight seeds, and the controls that the first plan lacked. POOL is the
 # recipe of the base: is the mean of the words added to the time embedding, beside cross-attention?
-POOL = False
+POOL = True
 READS = {False: "words by attention only", True: "words by attention and mean"}
 MEAN = "denoiser.model.pool=true"
 CONCAT = "denoiser.model.conditioning=concat"
