@@ -9,6 +9,7 @@ from itertools import pairwise
 import jupytext
 import pytest
 import torch
+from awake import points
 from book_rules import SOURCES
 
 from minildm import (
@@ -38,11 +39,6 @@ SCHEDULE = DiscreteSchedule(cosine_betas(1000))
 
 def functions(cell):
     return [node for node in ast.parse(CELLS[cell]).body if isinstance(node, ast.FunctionDef)]
-
-
-def points(*shape, seed=1):
-    random = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=random, dtype=torch.float64)
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ import jupytext
 import nbformat
 import pytest
 import torch
+from awake import awake, points
 from book_rules import CHAPTERS, SOURCES
 from crosslinks import chapters
 from torch import nn
@@ -64,23 +65,9 @@ def page():
     return names
 
 
-def points(*shape, seed=1):
-    random = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=random, dtype=torch.float64)
-
-
-def awake(net, seed=0):
-    """In float64, and no number zero: zeros hide what does not arrive."""
-    random = torch.Generator().manual_seed(seed)
-    net.double()
-    for p in net.parameters():
-        p.data += 0.1 * torch.randn(p.shape, generator=random, dtype=torch.float64)
-    return net
-
-
 def twins(mine, theirs):
     """Both with the same weights, those of ``theirs``; strict: none is missing or left over."""
-    mine.double().load_state_dict(awake(theirs).state_dict(), strict=True)
+    mine.double().load_state_dict(awake(theirs, spread=0.1).state_dict(), strict=True)
     return mine.eval(), theirs.eval()
 
 
@@ -177,7 +164,7 @@ def test_every_time_is_drawn_and_zero_is_not(page):
 def test_one_step_of_the_walk_is_ddim(page):
     """One step, and the walk of 20: the library's, with guidance."""
     net = UNet(DIGITS_DENOISER.model)
-    awake(net).eval()
+    awake(net, spread=0.1).eval()
     z, label = points(6, 2, 7, 7), torch.arange(6)
     denoise = guided(
         network_denoiser(net, SCHEDULE, V, condition=label),

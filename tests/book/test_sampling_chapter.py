@@ -11,6 +11,7 @@ from itertools import pairwise
 import jupytext
 import pytest
 import torch
+from awake import points
 from book_rules import SOURCES
 
 from book.ablations.engine import outcomes
@@ -67,11 +68,6 @@ def written():
         if name == "write-ddim":
             names["first_ddim"] = names["ddim"]  # it is written twice, with a knob later
     return names
-
-
-def points(*shape, seed=1):
-    random = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=random, dtype=torch.float64)
 
 
 def bent(schedule):
@@ -308,8 +304,8 @@ def test_what_the_chapter_says_of_the_spacings():
     """Each of at least five seeds; even times are never far behind the best of the five rules."""
     found = read_results("spacing")["spacings"]
     assert set(found) == set(spacing.SPACINGS)
-    for points in found.values():
-        assert all(len(p["runs"]) >= 5 for p in points)
+    for table in found.values():
+        assert all(len(p["runs"]) >= 5 for p in table)
     means = {rule: [p["joint"]["mean"] for p in points] for rule, points in found.items()}
     for k in range(len(spacing.EVALUATIONS)):
         assert means["p = 1"][k] >= max(mean[k] for mean in means.values()) - 0.05

@@ -13,6 +13,7 @@ from itertools import pairwise
 import jupytext
 import pytest
 import torch
+from awake import awake, points
 from book_rules import SOURCES
 from safetensors.torch import load_file
 from torch import nn
@@ -70,20 +71,6 @@ def chapter():
 @pytest.fixture(scope="module")
 def shipped():
     return LatentDiffusion.load("shapes")
-
-
-def awake(net, seed=0):
-    """In float64, and no number zero: zeros hide what does not arrive."""
-    random = torch.Generator().manual_seed(seed)
-    net.double()
-    for p in net.parameters():
-        p.data += 0.2 * torch.randn(p.shape, generator=random, dtype=torch.float64)
-    return net
-
-
-def points(*shape, seed=1):
-    random = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=random, dtype=torch.float64)
 
 
 def some_tokens():

@@ -14,6 +14,7 @@ from dataclasses import replace
 import jupytext
 import pytest
 import torch
+from awake import points
 from book_rules import SOURCES
 from torch import nn
 
@@ -62,11 +63,6 @@ def written():
         assert tree.body, name
         exec(compile(tree, f"<cell {name}>", "exec"), names)
     return names
-
-
-def points(*shape, seed=1):
-    random = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=random, dtype=torch.float64)
 
 
 def awake(config, seed=0):

@@ -10,6 +10,7 @@ import math
 import jupytext
 import pytest
 import torch
+from awake import awake, points
 from book_rules import SOURCES
 from torch import nn
 
@@ -41,20 +42,6 @@ def written():
         )
         exec(compile(code, f"<cell {name}>", "exec"), names)
     return names
-
-
-def awake(net, seed=0):
-    """In float64, and no number zero: zeros hide what does not arrive."""
-    random = torch.Generator().manual_seed(seed)
-    net.double()
-    for p in net.parameters():
-        p.data += 0.2 * torch.randn(p.shape, generator=random, dtype=torch.float64)
-    return net
-
-
-def points(*shape, seed=1):
-    random = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=random, dtype=torch.float64)
 
 
 def a_text(n):
