@@ -12,8 +12,9 @@ _HOMES = {
     "hint": "exercises",
     "reveal": "exercises",
     "read_results": "results",
+    "said": "exercises",
 }
-__all__ = ["check", "hint", "read_results", "reveal", "show"]
+__all__ = ["check", "hint", "read_results", "reveal", "said", "show"]
 
 
 def __getattr__(name: str) -> Any:

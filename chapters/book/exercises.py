@@ -6,7 +6,8 @@ A chapter asks, the reader answers, `check` replies with one of three lines:
                                 # [not yet] ...    a hint that fits this answer
                                 # [ok] ...         solved
 
-`hint("4.3-2")` gives a nudge before any attempt, `reveal("4.3-2")` shows the solution.
+`hint("4.3-2")` gives a nudge before any attempt, `reveal("4.3-2")` shows the solution;
+`said(guess)` repeats what the reader guessed before the answer was there.
 
 Each chapter has its own, `ch04_3_gaussian/exercises.py` for chapter 4.3, with a list `EXERCISES`.
 A check is a pure function of the answer, so that the tests can call it with the solution and with
@@ -52,6 +53,14 @@ def check(id: str, answer: Any) -> None:
 def hint(id: str) -> None:
     """Print a nudge for exercise `id`."""
     print(find(id).hint)
+
+
+def said(guess: Any) -> str:
+    """What the reader guessed; or, while the dots still stand in the cell, a nudge to guess."""
+    if is_blank(guess):
+        return "no guess yet: replace the dots above, and run both cells"
+    given = " and ".join(str(part) for part in guess) if isinstance(guess, tuple) else guess
+    return f"you said {given}"
 
 
 def reveal(id: str) -> None:

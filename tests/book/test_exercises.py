@@ -13,7 +13,7 @@ from book_rules import in_order
 
 from book import exercises
 from book.ch05_6_gpu.exercises import COMMAND
-from book.exercises import Exercise, check, hint, is_blank, registry, reveal, verdict
+from book.exercises import Exercise, check, hint, is_blank, registry, reveal, said, verdict
 
 PLACEHOLDER = "YOUR CODE HERE"
 
@@ -162,6 +162,13 @@ def test_blanks_are_recognised():
     written = (identity, constant, len, Answered, int)
     for filled in (0, 0.0, "", False, (), torch.zeros(2), (0, 1), *written):
         assert not is_blank(filled), filled
+
+
+def test_the_reply_to_a_guess():
+    assert said(25) == "you said 25"
+    assert said((0.1, "all")) == "you said 0.1 and all"
+    for blank in (..., (..., ...), (0.1, ...)):
+        assert "no guess yet" in said(blank)
 
 
 def test_a_number_used_twice_is_refused(monkeypatch):

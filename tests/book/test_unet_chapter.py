@@ -16,7 +16,6 @@ from torch import nn
 
 from book.ch05_2_unet import stable
 from book.ch05_2_unet.cost import parameters
-from book.ch05_2_unet.guess import said
 from minildm import LatentDiffusion, layers
 from minildm import unet as library
 
@@ -163,13 +162,6 @@ def test_the_trace_is_that_of_diffusers():
             sizes += [parameters(part) for part in getattr(block, name, None) or []]
     ours = [p.parameters for p in stable.trace() if p.name not in ("time", "enter", "leave")]
     assert sorted(ours) == sorted(sizes)
-
-
-def test_the_reply_to_a_guess():
-    assert said(25) == "you said 25"
-    assert said((0.1, "all")) == "you said 0.1 and all"
-    for blank in (..., (..., ...), (0.1, ...)):
-        assert "no guess yet" in said(blank)
 
 
 @torch.no_grad()
