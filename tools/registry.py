@@ -4,7 +4,8 @@ A chapter writes `\tag{4.3.4}` behind an equation. `tests/equations/chapter_04_3
 number in `EQUATIONS`, with the function that a reader should look at and a check: a function
 without arguments that fails if the equation, as printed, is not what that function does.
 `test_equations.py` keeps the two lists equal and runs every check. To number an equation in a new
-chapter NN_M, add `chapter_NN_M.py` beside it.
+chapter NN_M, add `chapter_NN_M.py` beside it. The LaTeX itself is evaluated with the values that
+`page_NN_M.py` gives its letters: see `pageforms`.
 """
 
 import importlib
