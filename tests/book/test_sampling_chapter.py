@@ -7,6 +7,7 @@ sums in another order differ by about 1e-15 of their size, and any other formula
 import re
 from functools import partial
 from itertools import pairwise
+from typing import NamedTuple
 
 import jupytext
 import pytest
@@ -15,12 +16,13 @@ from awake import points
 from book_rules import SOURCES
 
 from book.ablations.engine import outcomes
-from book.ch05_4_sampling import spacing
+from book.ch05_4_sampling import measure, spacing
 from book.ch05_4_sampling.measure import SAMPLERS
 from book.results import read_results
 from minildm import LatentDiffusion, samplers
-from minildm.denoise import clipped, gaussian_denoiser, mixture_denoiser
+from minildm.denoise import clipped, gaussian_denoiser, mixture_denoiser, network_denoiser
 from minildm.interfaces import Denoised
+from minildm.predict import V
 from minildm.samplers import sample
 from minildm.schedule import (
     CosineSchedule,
@@ -37,8 +39,8 @@ from minildm.shapes.training import GUIDANCE
 CHAPTER = jupytext.read(SOURCES / "05_4_sampling.md")
 CELLS = {cell.metadata["name"]: cell.source for cell in CHAPTER.cells if cell.cell_type == "code"}
 WRITTEN = (
-    "even-times", "walk", "one-line", "write-ddim", "write-heun", "write-2m", "write-ddpm",
-    "write-ddim-eta", "spacings",
+    "write-denoiser", "even-times", "walk", "one-line", "write-ddim", "write-heun", "write-2m",
+    "write-ddpm", "write-ddim-eta", "spacings",
 )  # fmt: skip
 STEPS = ("ddpm", "ddim", "heun", "dpmpp_2m")
 MEAN = torch.tensor([1.0, 2.0], dtype=torch.float64)
@@ -61,12 +63,11 @@ def written():
     """What the cells define; their asserts run too."""
     names = {
         "torch": torch, "partial": partial, "pairwise": pairwise, "schedule": COSINE,
-        "spacing": spacing,
+        "spacing": spacing, "NamedTuple": NamedTuple, "LatentDiffusion": LatentDiffusion,
+        "network_denoiser": network_denoiser, "V": V,
     }  # fmt: skip
     for name in WRITTEN:
         exec(compile(CELLS[name], f"<cell {name}>", "exec"), names)
-        if name == "write-ddim":
-            names["first_ddim"] = names["ddim"]  # it is written twice, with a knob later
     return names
 
 
@@ -77,11 +78,27 @@ def bent(schedule):
 
 
 def the_step(step, name, **options):
-    """With fresh noise that only depends on how often it was asked for."""
-    if name not in ("ddpm", "ddim"):
+    """With fresh noise, where it takes some, that only depends on how often it was asked for."""
+    if name not in ("ddpm", "between"):
         return step
     seeds = iter(range(10**6))
     return partial(step, draw=lambda z: points(*z.shape, seed=next(seeds)), **options)
+
+
+@world
+def test_the_denoiser_is_the_librarys(written, world):
+    """The two answers to v, at each noise level that the world has; v depends on all it is told."""
+    schedule, times = WORLDS[world]
+    if world == "flow":
+        return  # v solves for both parts where signal and noise are the sides of a right angle
+    net = lambda z, t, c: torch.sin(3 * z + t[:, None]) + c  # noqa: E731
+    condition, z = points(9, 2, seed=4), points(9, 2)
+    for t in times[:-1]:
+        mine = written["make_denoiser"](net, schedule, condition)(z, t)
+        theirs = network_denoiser(net, schedule, V, condition)(z, t)
+        assert type(mine)._fields == type(theirs)._fields
+        close(mine.z0, theirs.z0)
+        close(mine.eps, theirs.eps)
 
 
 @world
@@ -122,13 +139,14 @@ def test_the_knob(written, eta):
     schedule, times = WORLDS["cosine"]
     denoise, z_T = bent(schedule), points(9, 2)
     walk = partial(written["walk"], z=z_T, times=times, denoise=denoise, schedule=schedule)
-    mine = walk(the_step(written["ddim"], "ddim", eta=eta))
-    *_, last = sample(denoise, schedule, z_T, times, the_step(samplers.ddim, "ddim", eta=eta))
+    mine = walk(the_step(written["between"], "between", eta=eta))
+    theirs = the_step(samplers.ddim, "between", eta=eta)
+    *_, last = sample(denoise, schedule, z_T, times, theirs)
     close(mine, last.z)
     if eta == 1:
         close(mine, walk(the_step(written["ddpm"], "ddpm")))
     if eta == 0:
-        close(mine, walk(written["first_ddim"]))  # the first one, the line alone
+        close(mine, walk(written["ddim"]))
 
 
 def test_the_line_is_the_exact_solution_for_a_fixed_guess(written):
@@ -265,7 +283,7 @@ def test_a_small_measurement_of_spacings(monkeypatch, tmp_path):
     monkeypatch.setattr(spacing, "EVALUATIONS", (1, 2))
     monkeypatch.setattr(spacing, "SPACINGS", {"uneven": partial(spacing.power, p=2.0)})
     fine = torch.zeros(2, 4, 8, 8)
-    monkeypatch.setattr(spacing, "fine_end", lambda *given: fine)
+    monkeypatch.setattr(measure, "fine_end", lambda *given: fine)
     found = spacing.measure_spacing(model, (0, 1), 2, tmp_path, lambda line: None)
     one, two = found["spacings"]["uneven"]
     assert (one["times"], two["times"]) == ([1000, 0], [1000, 250, 0])

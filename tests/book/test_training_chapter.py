@@ -1,29 +1,26 @@
-"""The recipe that chapter 5.3 writes, cell by cell, is the library's: loss, optimiser, step, loop.
+"""The recipe that chapter 5.3 writes, cell by cell, is the library's: schedule, loss, step, loop.
 
 What the cells define is run as it stands in the source. Everything is compared in float64, where
 the same sums in another order differ by about 1e-15 of their size, and any other formula by far
 more. Where the engine is run, it mixes z_t and v in float32: there 1e-4 of the movement is left.
 """
 
-import ast
-import copy
 import inspect
 import math
 from dataclasses import replace
 
-import jupytext
 import pytest
 import torch
 from awake import points
-from book_rules import SOURCES
 from torch import nn
+from written_recipe import CELLS, WRITTEN, close, flat, recipe
 
 from book.ch05_3_training.figures import by_level, by_rate
+from book.ch05_3_training.writing import FAULTS, broken
 from minildm import losses as library
-from minildm.engine import optim
 from minildm.engine.fit import build
 from minildm.engine.settings import FitConfig
-from minildm.noise import DROP, TIME, Batch, batch_indices
+from minildm.noise import Batch
 from minildm.predict import V
 from minildm.process import diffuse
 from minildm.schedule import DiscreteSchedule, cosine_betas
@@ -34,15 +31,6 @@ from minildm.unet import UNetConfig
 
 SCHEDULE = DiscreteSchedule(cosine_betas(1000))
 RECIPE = ShapesTraining().denoiser
-CELLS = {
-    cell.metadata["name"]: cell.source
-    for cell in jupytext.read(SOURCES / "05_3_training.md").cells
-    if cell.cell_type == "code"
-}
-WRITTEN = (
-    "write-target", "write-weight", "write-drop", "write-loss", "write-orthogonal", "write-steps",
-    "write-optimizer", "write-rate-limit-average", "write-loop",
-)  # fmt: skip
 TINY = TextUNetConfig(
     TextEncoderConfig(tuple("abcdefg"), length=5, dim=16, layers=1, heads=2),
     UNetConfig(channels=2, width=16, multipliers=(1, 1), attention=(0, 1), heads=2),
@@ -52,17 +40,7 @@ NULL = torch.tensor([1, 0, 0, 0, 0])
 
 @pytest.fixture(scope="module")
 def written():
-    """The functions and classes of the cells, without what is computed beside them."""
-    names = {
-        "torch": torch, "nn": nn, "math": math, "copy": copy, "alpha_bar": SCHEDULE.alpha_bar,
-        "Batch": Batch, "batch_indices": batch_indices, "TIME": TIME, "DROP": DROP,
-    }  # fmt: skip
-    for name in WRITTEN:
-        tree = ast.parse(CELLS[name])
-        tree.body = [p for p in tree.body if isinstance(p, ast.FunctionDef | ast.ClassDef)]
-        assert tree.body, name
-        exec(compile(tree, f"<cell {name}>", "exec"), names)
-    return names
+    return recipe()
 
 
 def awake(config, seed=0):
@@ -78,15 +56,18 @@ def captions(n):
     return tokens * (torch.arange(5) <= torch.arange(n)[:, None] % 4 + 1)  # 2, 3, .. words
 
 
-def flat(net):
-    return torch.cat([p.detach().flatten() for p in net.parameters()])
-
-
-def close(got, wanted, rtol=1e-9):
-    torch.testing.assert_close(got, wanted, rtol=rtol, atol=1e-12)
-
-
 # --- the loss -------------------------------------------------------------------------------------
+
+
+def test_the_schedule(written):
+    for mine, theirs in (
+        (written["alpha_bar"], SCHEDULE.alpha_bar),
+        (written["signal"], SCHEDULE(torch.arange(1001))[0]),
+        (written["noise"], SCHEDULE(torch.arange(1001))[1]),
+    ):
+        torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=0)
+    short = DiscreteSchedule(cosine_betas(50, s=0.1, max_beta=0.9))
+    close(written["cosine_schedule"](50, 0.1, 0.9)[0], short.alpha_bar)
 
 
 def test_the_noisy_latent_and_its_target(written):
@@ -241,126 +222,6 @@ def test_the_written_draws_are_these(written, choices):
         torch.testing.assert_close(eps, choices[1][step], rtol=1e-4, atol=1e-5)  # float32
 
 
-# --- the optimiser --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("shape", [(12, 50), (50, 12), (7, 7), (1, 9)])
-def test_the_orthogonalised_matrix(written, shape):
-    G = points(*shape)
-    close(written["orthogonal"](G), optim.orthogonalized(G))
-
-
-def test_the_polynomial_is_that_of_its_text():
-    """Five rounds lift all values above 0.005 to 0.7 .. 1.2, and act on singular values only."""
-    s = torch.logspace(math.log10(0.005), 0, 60).double()
-    U, V = (torch.linalg.qr(points(60, 60, seed=k)).Q for k in (1, 2))
-    a, b, c = optim.QUINTIC
-    wanted = s / (s.norm() + 1e-7)
-    s = torch.cat([s, wanted[wanted > 0.005]])[:60]
-    for _ in range(5):
-        wanted = a * wanted + b * wanted**3 + c * wanted**5
-    close(optim.orthogonalized((U * s) @ V.T), (U * wanted) @ V.T)
-    alone = torch.logspace(math.log10(0.005), 0, 200).double()
-    for _ in range(optim.ROUNDS):
-        alone = a * alone + b * alone**3 + c * alone**5
-    assert ((alone > 0.68) & (alone < 1.21)).all()
-
-
-class Parts(nn.Module):
-    """One of each kind of parameter that a network of the book has."""
-
-    def __init__(self):
-        super().__init__()
-        self.words, self.places = nn.Embedding(5, 6), nn.Parameter(torch.randn(4, 6))
-        self.conv, self.norm = nn.Conv2d(6, 8, 3), nn.GroupNorm(2, 8)
-        self.linear, self.narrow = nn.Linear(8, 20), nn.Linear(20, 3, bias=False)
-
-
-def test_three_steps_of_the_optimiser(written):
-    mine = build(Parts, 0).double()
-    theirs = copy.deepcopy(mine)
-    settings = replace(RECIPE.fit, weight_decay=0.3)
-    ours = written["MuonAndAdamW"](mine, 0.3)
-    library = optim.make_optimizer(theirs, settings, torch.device("cpu"))
-    for step, lr in enumerate((0.1, 0.02, 0.05)):
-        for k, (a, b) in enumerate(zip(mine.parameters(), theirs.parameters(), strict=True)):
-            a.grad = points(*a.shape, seed=10 * step + k) * 10 ** (step - k % 3)
-            b.grad = a.grad.clone()
-        ours.step(lr)
-        for group in library.param_groups:
-            group["lr"] = lr
-        library.step()
-        for name, p in mine.named_parameters():
-            close(p.detach(), theirs.get_parameter(name).detach(), rtol=1e-7)
-
-
-def test_the_defaults_of_the_text_are_those_of_the_library(written):
-    def defaults(function):
-        given = inspect.signature(function).parameters
-        return {k: p.default for k, p in given.items() if p.default is not p.empty}
-
-    theirs = defaults(optim.Muon.__init__)
-    assert defaults(written["muon"])["momentum"] == theirs["momentum"]
-    assert tuple(defaults(written["adamw"]).values()) == theirs["betas"]
-    assert RECIPE.fit.optimizer == "muon" and RECIPE.fit.schedule == "cosine"
-
-
-def test_a_step_of_muon_moves_numbers_by_a_fifth_of_the_rate():
-    """(5.3.4): UV^T of (m, n) has the mean square 1 / max(m, n), up to 0.7 .. 1.2."""
-    for shape in ((40, 10), (10, 40), (24, 24)):
-        net = nn.Linear(*shape[::-1], bias=False).double()
-        before = net.weight.detach().clone()
-        net.weight.grad = points(*shape)
-        optim.Muon(net, 0.5, weight_decay=0.0).step()
-        moved = (net.weight.detach() - before).square().mean().sqrt()
-        assert 0.6 * 0.1 < moved < 1.25 * 0.1
-        wanted = torch.linalg.svd(net.weight.grad, full_matrices=False)
-        along = wanted.U.T @ (net.weight.detach() - before) @ wanted.Vh.T
-        assert (along.diagonal() < 0).all()  # against the gradient, in every direction
-
-
-# --- rate, limit, average -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("fit", [RECIPE.fit, FitConfig(steps=9, warmup=0), FitConfig(steps=40)])
-def test_the_rate(written, fit):
-    for step in range(0, fit.steps, max(1, fit.steps // 300)):
-        assert math.isclose(written["rate"](step, fit), fit.lr_at(step)), step
-        wanted = fit.lr * min(1, (step + 1) / max(1, fit.warmup))
-        wanted *= (1 + math.cos(math.pi * step / fit.steps)) / 2  # (5.3.5)
-        assert math.isclose(fit.lr_at(step), wanted)
-
-
-def test_the_limit(written):
-    for size in (0.01, 1.0, 100.0):
-        mine, theirs = build(Parts, 0).double(), build(Parts, 0).double()
-        for k, (a, b) in enumerate(zip(mine.parameters(), theirs.parameters(), strict=True)):
-            a.grad = size * points(*a.shape, seed=k)
-            b.grad = a.grad.clone()
-        written["limit"](mine.parameters(), 1.0)
-        nn.utils.clip_grad_norm_(theirs.parameters(), 1.0)
-        for a, b in zip(mine.parameters(), theirs.parameters(), strict=True):
-            close(a.grad, b.grad)
-
-
-def test_the_average(written):
-    net = build(Parts, 0).double()
-    mine, theirs = written["Average"](net, 0.7), optim.EMA(net, 0.7)
-    start, weights = flat(net), []
-    for step in range(30):
-        for k, p in enumerate(net.parameters()):
-            p.data += points(*p.shape, seed=100 * step + k)
-        weights.append(flat(net))
-        mine.update(net)
-        theirs.update(net)
-        close(flat(mine.net), flat(theirs.net))
-    by_hand = start
-    for k, now in enumerate(weights):
-        d = min(0.7, (1 + k) / (10 + k))
-        by_hand = d * by_hand + (1 - d) * now
-    close(flat(theirs.net), by_hand)
-
-
 # --- the loop -------------------------------------------------------------------------------------
 
 FOUR = FitConfig(
@@ -372,7 +233,8 @@ FOUR = FitConfig(
 def both(written, settings, condition, nothing):
     """The averaged weights and the losses of the written loop, and of the library's."""
     z0 = points(20, 2, 4, 4).float()
-    mine, losses = written["train"](awake(settings.model), z0, condition, nothing, settings)
+    moving = written["MuonAndAdamW" if settings.fit.optimizer == "muon" else "AdamW"]
+    mine, losses = written["train"](awake(settings.model), z0, condition, nothing, settings, moving)
     theirs = train_denoiser(
         settings, SCHEDULE, z0, condition, prepare=lambda _: awake(settings.model)
     )
@@ -394,12 +256,30 @@ def test_four_steps_with_labels_and_other_weights(written):
     both(written, settings, torch.arange(20) % 10, torch.tensor(10))
 
 
+def test_four_steps_with_labels_and_adamw(written):
+    """The loop that is complete before Muon is told: it is what ``train`` does unasked."""
+    model = UNetConfig(channels=2, width=16, multipliers=(1, 2), classes=10)
+    settings = DenoiserTraining(
+        model=model, fit=replace(FOUR, optimizer="adamw"), drop=0.4, min_snr=5.0
+    )
+    both(written, settings, torch.arange(20) % 10, torch.tensor(10))
+    assert inspect.signature(written["train"]).parameters["optimizer"].default is written["AdamW"]
+    assert list(CELLS).index("write-loop") < list(CELLS).index("write-orthogonal")
+
+
+def test_the_broken_loop_of_the_chapter_has_all_three_faults_and_no_other():
+    assert broken(*FAULTS).strip() in CELLS["exercise-broken"]
+    for fault in FAULTS:
+        assert broken(fault) != broken()
+
+
 def test_each_cell_fits_on_a_screen_and_is_compared():
     for name in WRITTEN:
         assert len(CELLS[name].splitlines()) <= 45, name
     code = "\n".join(CELLS.values())
     for name in ("V.target(", "min_snr_weight(", "denoiser_loss(", "orthogonalized(", "Muon(",
-                 "lr_at(", "EMA(", "train_denoiser("):  # fmt: skip
+                 "SHAPES_SCHEDULE(t_all)", "optim.AdamW(", "lr_at(", "EMA(",
+                 "train_denoiser("):  # fmt: skip
         assert name in code, name
 
 

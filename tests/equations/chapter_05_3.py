@@ -106,12 +106,12 @@ def average_unrolled() -> None:
     ema = EMA(net, 0.9)
     ema.updates = 10_000
     start, d = float(ema.net.weight), 0.9
-    weights = [3.0, -1.0, 0.5, 2.0, 7.0]
+    weights = [3.0, -1.0, 0.5, 2.0, 7.0]  # after steps 0, 1, ..
     for value in weights:
         nn.init.constant_(net.weight, value)
         ema.update(net)
     K = len(weights)
-    wanted = d**K * start + (1 - d) * sum(d ** (K - k) * w for k, w in enumerate(weights, 1))
+    wanted = d**K * start + (1 - d) * sum(d ** (K - 1 - k) * w for k, w in enumerate(weights))
     torch.testing.assert_close(float(ema.net.weight), wanted, rtol=1e-5, atol=1e-6)
 
 
@@ -124,12 +124,12 @@ EQUATIONS = [
         "5.3.2", CHAPTER, "min-SNR weights for v, with a floor",
         "minildm.losses.min_snr_weight", min_snr_for_v,
     ),
-    Equation("5.3.3", CHAPTER, "the Newton-Schulz iteration",
-             "minildm.engine.optim.orthogonalized", newton_schulz),
-    Equation("5.3.4", CHAPTER, "a step of Muon", "minildm.engine.optim.Muon", step_of_muon),
-    Equation("5.3.5", CHAPTER, "the learning rate",
+    Equation("5.3.3", CHAPTER, "the learning rate",
              "minildm.engine.settings.FitConfig.lr_at", rate),
-    Equation("5.3.6", CHAPTER, "the running average", "minildm.engine.optim.EMA", average_unrolled),
+    Equation("5.3.4", CHAPTER, "the running average", "minildm.engine.optim.EMA", average_unrolled),
+    Equation("5.3.5", CHAPTER, "the Newton-Schulz iteration",
+             "minildm.engine.optim.orthogonalized", newton_schulz),
+    Equation("5.3.6", CHAPTER, "a step of Muon", "minildm.engine.optim.Muon", step_of_muon),
     Equation("5.3.7", CHAPTER, "the first loss",
              "book.ch05_3_training.diagnosis.loss_by_time", power_of_v),
     Equation(

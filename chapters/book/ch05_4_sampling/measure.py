@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -57,6 +58,45 @@ def rms(a: Tensor, b: Tensor) -> float:
     return float((a.double() - b.double()).square().mean().sqrt())
 
 
+class Point(NamedTuple):
+    """One point of a table of figures."""
+
+    row: str  # where it stands in the table
+    name: str  # of its runs
+    run: Callable[[int, Tensor], dict]  # (seed, end of the fine walk) -> what one run found
+    summary: Callable[[Sequence[dict]], dict]  # of all runs
+
+
+def measured(
+    section: str, title: str, points: Sequence[Point], about: Callable[..., dict],
+    model: LatentDiffusion, seeds: Sequence[int], rows: Tensor, folder: str | Path | None, report,
+) -> dict:  # fmt: skip
+    """A section of figures: ``title`` is its table, each of its points over seeds.
+
+    ``about(done, fine)``: what stands before the table. Runs that are done are kept in ``folder``.
+    """
+    settings = {"captions": len(rows), "followed": FOLLOWED, "fine": FINE, "guidance": GUIDANCE}
+    done = results.Runs(section, settings, model, folder)
+    fine = {seed: fine_end(done, model, rows, seed, report) for seed in seeds}
+    table: dict[str, list[dict]] = {}
+    for point in points:
+        runs = []
+        for seed in seeds:
+            go = partial(point.run, seed, fine[seed])
+            runs.append({"seed": seed, **done.get(f"{point.name}, seed {seed}", go, report)})
+        table.setdefault(point.row, []).append(point.summary(runs))
+    figures = {
+        "command": results.command(section, seeds),
+        "captions": len(rows),
+        "guidance": GUIDANCE,
+        **about(done, fine),
+        title: table,
+        **surroundings(),
+    }
+    done.forget()
+    return figures
+
+
 def measure_samplers(
     model: LatentDiffusion,
     seeds: Sequence[int] = (0, 1, 2),
@@ -69,29 +109,17 @@ def measure_samplers(
     ``folder``: where the runs that are done are kept, None: where ``Runs`` keeps them.
     """
     rows = splits().test[:count]
-    settings = {"captions": count, "followed": FOLLOWED, "fine": FINE, "guidance": GUIDANCE}
-    done = results.Runs("samplers", settings, model, folder)
-    table = {name: [] for name in SAMPLERS}
-    fine = {seed: fine_end(done, model, rows, seed, report) for seed in seeds}
+    points = []
     for name, steps in _grid():
-        runs = []
-        for seed in seeds:
-            task, end = Task(rows, steps, SAMPLERS[name]), fine[seed]
-            go = partial(_run, model, task, seed, end)
-            found = done.get(f"{name}, {steps} steps, seed {seed}", go, report)
-            runs.append({"seed": seed, **found})
-        table[name].append(_point(SAMPLERS[name], steps, runs))
-    other = _fine(done, model, rows, "heun", FINE // 2, seeds[0], report)
-    figures = {
-        "command": results.command("samplers", seeds),
-        "captions": count,
-        "guidance": GUIDANCE,
-        "reference": _about(fine, other),
-        "samplers": table,
-        **surroundings(),
-    }
-    done.forget()
-    return figures
+        task = Task(rows, steps, SAMPLERS[name])
+        summary = partial(_point, SAMPLERS[name], steps)
+        points.append(Point(name, f"{name}, {steps} steps", partial(_run, model, task), summary))
+
+    def about(done: results.Runs, fine: Mapping[int, Tensor]) -> dict:
+        other = _fine(done, model, rows, "heun", FINE // 2, seeds[0], report)
+        return {"reference": _about(fine, other)}
+
+    return measured("samplers", "samplers", points, about, model, seeds, rows, folder, report)
 
 
 def within_noise(points: Sequence[Mapping]) -> int:

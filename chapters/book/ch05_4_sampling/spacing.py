@@ -16,12 +16,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from book import results
-from book.ch05_4_sampling.measure import FINE, FOLLOWED, fine_end, rms
+from book.ch05_4_sampling.measure import Point, measured, rms
 from book.ch05_5_text_to_image.measure_shapes import as_figures, band
 from minildm import checks
 from minildm.checks import inputs
-from minildm.engine.devices import surroundings
 from minildm.latent import LatentDiffusion
 from minildm.samplers import dpmpp_2m
 from minildm.schedule import DiscreteSchedule
@@ -88,30 +86,14 @@ def measure_spacing(
     ``folder``: where the runs that are done are kept, None: where ``Runs`` keeps them.
     """
     rows = splits().test[:count]
-    settings = {"captions": count, "followed": FOLLOWED, "fine": FINE, "guidance": GUIDANCE}
-    done = results.Runs("spacing", settings, model, folder)
-    fine = {seed: fine_end(done, model, rows, seed, report) for seed in seeds}
-    table = {}
+    points = []
     for spacing, grid in SPACINGS.items():
-        points = []
         for n in EVALUATIONS:
-            times, runs = grid(model.schedule, n), []
-            for seed in seeds:
-                go = partial(_run, model, rows, times, seed, fine[seed])
-                found = done.get(f"{spacing}, dpmpp_2m, {n} steps, seed {seed}", go, report)
-                runs.append({"seed": seed, **found})
-            points.append(_point(times, runs))
-        table[spacing] = points
-    figures = {
-        "command": results.command("spacing", seeds),
-        "captions": count,
-        "guidance": GUIDANCE,
-        "sampler": "dpmpp_2m",
-        "spacings": table,
-        **surroundings(),
-    }
-    done.forget()
-    return figures
+            times = grid(model.schedule, n)
+            name, summary = f"{spacing}, dpmpp_2m, {n} steps", partial(_point, times)
+            points.append(Point(spacing, name, partial(_run, model, rows, times), summary))
+    about = lambda *_: {"sampler": "dpmpp_2m"}  # noqa: E731
+    return measured("spacing", "spacings", points, about, model, seeds, rows, folder, report)
 
 
 def _run(model: LatentDiffusion, rows: Tensor, times: Tensor, seed: int, fine: Tensor) -> dict:

@@ -1,4 +1,4 @@
-"""Exercises of chapter 5.4 that write a step: DDIM's from a guess, Heun's, the midpoint rule."""
+"""Exercises of chapter 5.4 that write a step: along the noise, Heun's, the midpoint rule."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -24,63 +24,68 @@ def _close(got, wanted: Tensor) -> bool:
 
 def _check_step(step) -> str | None:
     generator = torch.Generator().manual_seed(0)
-    z_t, z0_hat = torch.randn(2, 4, 2, dtype=torch.float64, generator=generator)
+    z_t, eps = torch.randn(2, 4, 2, dtype=torch.float64, generator=generator)
     for t, s in ((800, 600), (600, 20), (20, 0)):
         t, s = torch.tensor(t), torch.tensor(s)
-        got = step(z_t, z0_hat, t, s, SCHEDULE)
+        got = step(z_t, eps, t, s, SCHEDULE)
         (a_s, b_s), (a_t, b_t) = SCHEDULE(s), SCHEDULE(t)
-        eps = (z_t - a_t * z0_hat) / b_t
-        if _close(got, a_s * z0_hat + b_s * eps):
+        wanted = a_s / a_t * z_t + (b_s - a_s / a_t * b_t) * eps
+        if _close(got, wanted):
             continue
         mistakes = {
-            "that adds z_t itself as the noise: it still holds a_t z0_hat, take that off first": (
-                a_s * z0_hat + b_s * z_t
+            "these are the factors of (5.4.2): with a guess of the noise, a and b change places": (
+                b_s / b_t * z_t + (a_s - b_s / b_t * a_t) * eps
             ),
-            "the guessed noise is (z_t - a_t z0_hat) / b_t: you forgot to divide": (
-                a_s * z0_hat + b_s * eps * b_t
+            "z_t, stretched by a_s / a_t, holds old noise already: add what is missing to b_s": (
+                a_s / a_t * z_t + b_s * eps
             ),
-            "you stay at the noise level of t: mix with the weights of s": (
-                a_t * z0_hat + b_t * eps
+            "the noise goes from b_t to b_s, and the signal from a_t to a_s: stretch z_t, too": (
+                z_t + (b_s - b_t) * eps
             ),
-            "that jumps to clean data: z0_hat is the guess, not the next latent": z0_hat,
+            "the noise shrinks on the way: look at the sign of the bracket": (
+                a_s / a_t * z_t - (b_s - a_s / a_t * b_t) * eps
+            ),
+            "that is the ratio z_s / a_s: multiply by a_s at the end": wanted / a_s,
         }
         for complaint, wrong in mistakes.items():
             if _close(got, wrong):
                 return complaint
-        off = float((torch.as_tensor(got) - a_s * z0_hat - b_s * eps).abs().max())
+        off = float((torch.as_tensor(got) - wanted).abs().max())
         return f"from t = {t} to s = {s} a point is {off:.2g} off"
     return None
 
 
-_HEAD = "def my_ddim_step(z_t, z0_hat, t, s, schedule):\n"
+_HEAD = "def line_of_noise(z_t, eps_hat, t, s, schedule):\n"
 _HEAD += "    (a_s, b_s), (a_t, b_t) = schedule(s), schedule(t)\n"
 
 STEP = Exercise(
     id="5.4-2",
-    title="one DDIM step from a guess",
+    title="a step along one guess of the noise",
     stub='''
-def my_ddim_step(z_t, z0_hat, t, s, schedule):
-    """z_t, z0_hat (B, d) -> z_s (B, d)."""
+def line_of_noise(z_t, eps_hat, t, s, schedule):
+    """z_t and eps_hat (B, d) at t -> z_s (B, d)."""
     return ...  # YOUR CODE HERE
 ''',
     solution='''
-def my_ddim_step(z_t, z0_hat, t, s, schedule):
-    """z_t, z0_hat (B, d) -> z_s (B, d)."""
+def line_of_noise(z_t, eps_hat, t, s, schedule):
+    """z_t and eps_hat (B, d) at t -> z_s (B, d)."""
     (a_s, b_s), (a_t, b_t) = schedule(s), schedule(t)
-    eps_hat = (z_t - a_t * z0_hat) / b_t  # the other part of z_t
-    return a_s * z0_hat + b_s * eps_hat
+    # z_s / a_s - z_t / a_t = (b_s / a_s - b_t / a_t) eps_hat, times a_s:
+    return a_s / a_t * z_t + (b_s - a_s / a_t * b_t) * eps_hat
 ''',
-    answer="my_ddim_step",
+    answer="line_of_noise",
     check=_check_step,
-    hint="Which noise is in z_t, if z0_hat is right? Keep both parts, change their weights.",
+    hint="The flow is d z = (d a) z0 + (d b) eps. In d (z / a) the part of z0 drops out. Integrate "
+    "with a constant eps, as (5.4.2) does with a constant z0.",
     wrong=(
-        (_HEAD + "    return a_s * z0_hat + b_s * z_t", "take that off first"),
-        (_HEAD + "    return a_s * z0_hat + b_s * (z_t - a_t * z0_hat)", "forgot to divide"),
-        (_HEAD + "    return z_t", "noise level of t"),
-        (_HEAD + "    return z0_hat", "jumps to clean data"),
-        (_HEAD + "    return a_s * z0_hat", "off"),
+        (_HEAD + "    return b_s / b_t * z_t + (a_s - b_s / b_t * a_t) * eps_hat", "change places"),
+        (_HEAD + "    return a_s / a_t * z_t + b_s * eps_hat", "what is missing"),
+        (_HEAD + "    return z_t + (b_s - b_t) * eps_hat", "stretch z_t"),
+        (_HEAD + "    return a_s / a_t * z_t - (b_s - a_s / a_t * b_t) * eps_hat", "the sign"),
+        (_HEAD + "    return z_t / a_t + (b_s / a_s - b_t / a_t) * eps_hat", "multiply by a_s"),
+        (_HEAD + "    return a_s * z_t", "off"),
     ),
-    praise="the whole sampler is this line, in a loop.",
+    praise="with the guesses of one call it is DDIM again; but without signal it divides by 0.",
 )
 
 
