@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
+from latexmath import canonical
+
 LETTER = (
     r"(?:\\(?:hat|bar|tilde)\s*\{?(?:\\[a-z]+|[A-Za-z])\}?|\\(?:alpha|beta|gamma|epsilon|sigma|mu"
     r"|lambda|eta|xi|omega|tau|theta|rho|phi|varphi|Sigma)\b|(?<![A-Za-z\\])[A-Za-z](?![A-Za-z]))"
@@ -37,7 +39,7 @@ def faults(latex: str) -> Iterator[tuple[str, str]]:
                     latex[: first.start()] + left + latex[first.end() : second.start()]
                     + right + latex[second.end() :]
                 )  # fmt: skip
-                if new not in seen:
+                if new not in seen and canonical(new) != canonical(latex):
                     seen.add(new)
                     wrong = "" if ways == "swap" else f" both {left}"
                     yield f"{what}{wrong}: {_around(latex, first.start(), second.end())}", new
@@ -64,6 +66,9 @@ SLIPS = [
     ("one step further", r"(\\(?:bar\\)?(?:alpha|beta)|\\sigma)_t\b", r"\1_{t-1}"),
     ("index off by one", r"=1\}", "=2}"),
     ("number changed", r"(?<![\w.{}^_\\])[1-9](?![\d.{])", "7"),
+    ("number changed", r"(?<![\w.\\])(?<!i=)\d+(?:\.\d+)?", "3"),
+    ("bar added", r"(?<!\\bar)(?<!\\bar\{)(\\(?:alpha|theta))\b", r"\\bar{\1}"),
+    ("hat added", r"(?<!hat)(?<!hat )(?<!hat\{)(\\epsilon\b|(?<![A-Za-z])z(?=_))", r"\\hat{\1}"),
     ("exponent's sign", r"\^\{-(?!1\})", "^{"),
     ("fraction upside down", r"\\(t?frac)\{([^{}]*)\}\{([^{}]*)\}", r"\\\1{\3}{\2}"),
     ("log lost", r"\\log\b", ""),

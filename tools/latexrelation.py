@@ -20,13 +20,17 @@ def same(a: Any, b: Any, tolerance: float = 1e-8) -> bool:
     if isinstance(a, tuple) and isinstance(b, tuple):
         return len(a) == len(b) and all(same(x, y, tolerance) for x, y in zip(a, b, strict=True))
     if isinstance(a, tuple) or isinstance(b, tuple):
-        a, b = (torch.cat(x, -1) if isinstance(x, tuple) else x for x in (a, b))
+        a, b = (torch.cat([_row(y) for y in x], -1) if isinstance(x, tuple) else x for x in (a, b))
     a, b = (torch.as_tensor(x, dtype=torch.float64) for x in (a, b))
     try:
         gap, size = (a - b).abs().max(), torch.cat([a.flatten(), b.flatten()]).abs().max()
         return bool(size.isfinite() and gap <= tolerance * size.clamp(min=1e-6))
     except RuntimeError:  # of shapes that do not go together
         return False
+
+
+def _row(x: Any) -> torch.Tensor:
+    return torch.atleast_1d(torch.as_tensor(x, dtype=torch.float64))
 
 
 def drawn_from(values: Any, law: Normal) -> bool:

@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
+from latexbuiltin import BUILT_IN, power
 from latexmath import Node, Unreadable, canonical, parsed, read, shown
-from latexrelation import Normal, relation, same
+from latexrelation import relation, same
 from torch import Tensor
 
 
@@ -38,72 +39,8 @@ class Operator(NamedTuple):
     of: Callable[[Callable[..., Any]], Any]
 
 
-OPTIONS = ("tolerance", "values", "cases")  # among the symbols, but not LaTeX
+OPTIONS = ("tolerance", "values", "cases", "only")  # among the symbols, but not LaTeX
 WORDS = object()  # the value of words: none
-
-
-def normal(*parts) -> Normal:
-    return Normal(*parts) if len(parts) == 2 else Normal(parts[1], parts[2], parts[0])
-
-
-def matmul(a, b):
-    """Juxtaposition where letters are matrices."""
-    numbers = (int, float)
-    plain = isinstance(a, numbers) or isinstance(b, numbers) or not (a.ndim and b.ndim)
-    return a * b if plain else a @ b
-
-
-def power(base, exponent):
-    """Of real numbers: a root of a negative one is none."""
-    got = base**exponent
-    return math.nan if isinstance(got, complex) else got
-
-
-def matrix_power(base, exponent):
-    if not isinstance(base, Tensor) or base.ndim < 2:
-        return base**exponent
-    if exponent == int(exponent):
-        return torch.linalg.matrix_power(base, int(exponent))
-    values, vectors = torch.linalg.eigh((base + base.mT) / 2)
-    return vectors @ torch.diag(values**exponent) @ vectors.mT
-
-
-def function(name: str):
-    """torch's, of tensors and of numbers."""
-
-    def of(x):
-        got = getattr(torch, name)(torch.as_tensor(x, dtype=torch.float64))
-        return got if isinstance(x, Tensor) else float(got)
-
-    return of
-
-
-BUILT_IN = {
-    **{f"\\{name}": function(name) for name in ("log", "exp", "sin", "cos", "det")},
-    "\\pi": math.pi,
-    "e": math.e,
-    "\\mathcal N": normal,
-    "\\mathrm{tr}": torch.trace,
-    "\\operatorname{tr}": torch.trace,
-    "\\min": lambda *values: _extreme(torch.minimum, values),
-    "\\max": lambda *values: _extreme(torch.maximum, values),
-    "\\operatorname{round}": function("round"),
-    "\\lVert": lambda x: x.square().sum().sqrt() if isinstance(x, Tensor) else abs(x),
-    "|": abs,
-    "": lambda a, b: a * b,  # two factors side by side
-    "\\cdot": lambda a, b: a * b,
-    "\\odot": lambda a, b: a * b,
-    "\\times": lambda a, b: a * b,
-    "/": lambda a, b: a / b,
-    "^": power,
-    "\\approx": 1e-2,  # how far apart, relative to the larger
-}
-MATRICES = {"": matmul, "^": matrix_power}  # to be merged into the symbols of a formula of matrices
-
-
-def _extreme(of, values):
-    got = [torch.as_tensor(v, dtype=torch.float64) for v in values]
-    return of(*got)
 
 
 class Value:
@@ -113,11 +50,12 @@ class Value:
         self.symbols = _canonical(BUILT_IN) | _canonical(symbols)
         self.longest = max(len(key) for key in self.symbols)
         self.tolerance = self.symbols.get("tolerance", 1e-8)
+        self.strict = False  # may words stand before a formula?
 
     def but(self, changes: Mapping[str, Any]) -> "Value":
         other = Value.__new__(Value)
         other.symbols = self.symbols | _canonical(changes)
-        other.longest, other.tolerance = self.longest, self.tolerance
+        other.longest, other.tolerance, other.strict = self.longest, self.tolerance, self.strict
         return other
 
     def known(self, text: str) -> bool:
@@ -165,7 +103,7 @@ class Value:
 
     def run(self, nodes: list[Node]) -> Any:
         """Factors from left to right; functions take what follows them."""
-        value, operation, i = WORDS, "", 0
+        value, operation, words, i = WORDS, "", False, 0
         while i < len(nodes):
             if nodes[i].kind == "space":
                 i += 1
@@ -175,7 +113,10 @@ class Value:
                 continue
             factor, i = self.operand(nodes, i)
             if factor is WORDS:
+                words = True
                 continue
+            if words and self.strict:
+                raise Unbound(shown(" ".join(node.text for node in nodes)))
             value = factor if value is WORDS else self.look_up(operation)(value, factor)
             operation = ""
         if operation:
@@ -234,7 +175,7 @@ class Value:
 
     def _name(self, node: Node) -> Any:
         base, sub = node.parts
-        if sub is not None and self.known(f"{base} _"):
+        if sub is not None and "=" not in sub and self.known(f"{base} _"):
             return self.look_up(f"{base} _")(self.tokens(sub))
         raise Unbound(shown(node.text))
 
@@ -285,6 +226,7 @@ class Value:
             if not relation(sign, a, b, self):
                 raise Unreadable(f"{shown(body.text)} does not hold")
         value = sides[0]
+        strict, self.strict = self.strict, False
         if mark == "_":
             condition = next((i for i, t in enumerate(label) if shown(t) == "\\text{if}"), None)
             meant = condition is None or self.tokens(label[condition + 1 :])
@@ -292,6 +234,7 @@ class Value:
                 other = self.of(name)
                 if other is not WORDS and same(value, other, self.tolerance) != meant:
                     raise Unreadable(f"the label {shown(name.text)} of {shown(body.text)}")
+        self.strict = strict
         return value if len(sides) == 1 else WORDS
 
     def _big(self, node: Node) -> Any:
@@ -303,6 +246,8 @@ class Value:
         if kind == "\\int":
             return self.integral(scripts, body)
         upto = "\\le" in below
+        if below[1] not in ("=", "\\le"):
+            raise Unreadable(f"the range of {shown(head)}")
         variable, first = below[0], ["1"] if upto else below[2:]
         last = below[2:] if upto else scripts[1]
         values = range(int(self.tokens(first)), int(self.tokens(last)) + 1)
@@ -320,6 +265,14 @@ class Value:
         middle, half = (low + high) / 2, (high - low) / 2
         values = [self.but({variable.text: float(middle + half * x)}).run(factors) for x in nodes]
         return half * sum(w * v for w, v in zip(weights, values, strict=True))
+
+
+def names(node: Any) -> set[str]:
+    """The letters, with their subscripts, of a formula."""
+    if isinstance(node, Node):
+        here = {node.text} if node.kind == "name" else set()
+        return here.union(*(names(part) for part in node.parts if isinstance(part, tuple | Node)))
+    return set().union(*(names(part) for part in node if isinstance(part, tuple | Node)))
 
 
 def _canonical(symbols: Mapping[str, Any]) -> dict[str, Any]:
@@ -340,14 +293,18 @@ def statements(latex: str, symbols: Mapping[str, Any]) -> Iterator[tuple[str, bo
     """Each relation of a display, as printed, and whether it holds.
 
     A formula without a relation is compared with the next of ``symbols["values"]``; a symbol that
-    means something else in each statement has a `Each` of values.
+    means something else in each statement has a `Each` of values. ``symbols["only"]`` are the
+    numbers of the statements that these symbols are for, from 0.
     """
     expected = iter(symbols.get("values", ()))
     each = {key: list(value.values) for key, value in symbols.items() if isinstance(value, Each)}
-    fixed = {key: v for key, v in symbols.items() if key not in ("values", *each)}
+    fixed = {key: v for key, v in symbols.items() if key not in ("values", "only", *each)}
     value = Value(fixed)
-    for node in read(latex):
+    for number, node in enumerate(read(latex)):
+        if number not in symbols.get("only", (number,)):
+            continue
         value = value.but({key: found[0] for key, found in each.items() if found})
+        value.strict = False
         sides = node.parts[::2]
         if len(sides) == 1:
             got = value.of(node)
@@ -358,7 +315,11 @@ def statements(latex: str, symbols: Mapping[str, Any]) -> Iterator[tuple[str, bo
         for key, found in each.items():
             if canonical(key) in (side.text for side in sides):
                 found.pop(0)
-        got = [value.of(side) for side in sides]
+        got = [value.of(sides[0])]
+        value.strict = True
+        got += [value.of(side) for side in sides[1:]]
+        if node.parts[1] == "=" and any(sides[0].text in names(side) for side in sides[1:]):
+            raise Unreadable(f"{shown(sides[0].text)} by itself")
         for sign, a, b in zip(node.parts[1::2], got, got[1:], strict=False):
             yield shown(node.text), relation(sign, a, b, value)
     if next(expected, None) is not None:

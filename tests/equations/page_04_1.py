@@ -2,10 +2,10 @@
 
 import torch
 from chapter_04_1 import CHAPTER, SCHEDULE, TIMES, Wave
-from latexvalue import Normal
+from latexrelation import Normal
 from pageforms import shows
 from registry import points
-from symbols import average, cell_function, last_norm, only, table
+from symbols import average, cell_value, last_norm, only, table
 
 from minildm.autoencoder import Autoencoder, AutoencoderConfig
 from minildm.denoise import network_denoiser
@@ -23,7 +23,7 @@ def reconstruction():
     loss = reconstruction_loss(x_hat, x)
     yield {
         r"\mathcal L_{\text{recon}}": loss.mean(), r"\mathbb E_x": average, r"\lVert": last_norm,
-        "x": x, "E": only(x, z), "D": only(z, x_hat), "C": 2, "H": 4, "W": 5,
+        "x": x, "E": only((x,), z), "D": only((z,), x_hat), "C": 2, "H": 4, "W": 5,
         r"\texttt{reconstruction\_loss}": loss,
     }  # fmt: skip
 
@@ -70,7 +70,7 @@ def same_round_trip():
         left, right = (side(x) if callable(side) else side for side in (left, right))
         return (left - right).abs().max() < 1e-12
 
-    encode, decode = cell_function(CHAPTER, "loud")(plain, a)
+    encode, decode = cell_value(CHAPTER, "loud")(plain, a)
     yield {
         "E": _Function(torch.sin), "D": plain.decode, "E'": encode, "D'": decode, "=": equal,
         "a": a, "x": x, "z": points(9, 6, seed=1),
@@ -185,7 +185,7 @@ def scale():
         back = autoencoder.decode(z)
     yield {
         "z_0": float(autoencoder.scale) * z, r"\text{scale}": autoencoder.scale,
-        r"\texttt{scale}": autoencoder.scale, "E": only(x, z), "x": x, "D": only(z, back),
+        r"\texttt{scale}": autoencoder.scale, "E": only((x,), z), "x": x, "D": only((z,), back),
         r"\operatorname{std}": torch.std, r"\mathrm{std}": torch.std, r"\hat x": back,
         "tolerance": 1e-5,
     }  # fmt: skip

@@ -17,10 +17,12 @@ from chapter_04_2 import (
     normal_density,
     reverse_moments,
 )
-from latexvalue import MATRICES, WORDS, Normal, Operator, Rule
+from latexbuiltin import MATRICES
+from latexrelation import Normal
+from latexvalue import WORDS, Operator, Rule
 from pageforms import shows
 from registry import points
-from symbols import exact, table
+from symbols import exact, only, table
 
 from book.ch04_2_derivations.elbo import (
     log_density,
@@ -308,8 +310,8 @@ def ode():
                 (z - step(z, now, now - d, denoise, schedule, None)[0]) / d for d in (h / 2, h)
             )
             yield {
-                r"\frac{dz_t}{dt}": 2 * near - far, r"\hat z_0": lambda z, t, g=guess: g.z0,
-                r"\hat\epsilon": lambda z, t, g=guess: g.eps, "z_t": z, "t": now,
+                r"\frac{dz_t}{dt}": 2 * near - far, r"\hat z_0": only((z, now), guess.z0),
+                r"\hat\epsilon": only((z, now), guess.eps), "z_t": z, "t": now,
                 r"\frac{da_t}{dt}": -turn * math.sin(turn * t),
                 r"\frac{db_t}{dt}": turn * math.cos(turn * t), "tolerance": 1e-5,
             }  # fmt: skip
@@ -353,7 +355,7 @@ def guidance_of_scores():
         used = -eps / (1 - a) ** 0.5
 
         def same(left, right, used=used):
-            return max((left - used).abs().max(), (right - used).abs().max()) < 1e-6
+            return all(bool((side - used).abs().max() < 1e-6) for side in (left, right))
 
         yield {
             r"\nabla": Operator(_slope), "w": w, "=": same,

@@ -9,7 +9,9 @@ from chapter_04_2 import (
     SHORT,
     normal_density,
 )
-from latexvalue import MATRICES, Normal, Operator, Rule
+from latexbuiltin import MATRICES
+from latexrelation import Normal
+from latexvalue import Operator, Rule
 from pageforms import shows
 from registry import points
 from symbols import average, exact, last_norm, table
@@ -204,7 +206,7 @@ def weighted_error():
                 "L_": lambda n, terms=terms: terms.steps[round(n) + 1], "t": t, "d": 3,
                 "s_": lambda n, v=variances: float(v[round(n)]) ** 0.5, "E": average,
                 r"\lVert": last_norm, r"\epsilon": eps, "z_t": diffuse(SCHEDULE, z0, t, eps),
-                r"\epsilon_\theta": lambda z, t: denoise(z, torch.tensor(t)).eps, "w_t": weight,
+                r"\epsilon_\theta": lambda z, t: denoise(z, torch.as_tensor(t)).eps, "w_t": weight,
                 r"\texttt{epsilon\_weight}": weight, "tolerance": 1e-7,
             }  # fmt: skip
 

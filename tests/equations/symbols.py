@@ -16,13 +16,13 @@ def table(schedule: DiscreteSchedule) -> dict:
     betas = [float(b) for b in schedule.beta]
     bars = [math.prod(1 - b for b in betas[1 : t + 1]) for t in range(len(betas))]
 
-    def of(values):
-        return lambda t: values[round(float(t))]
+    def of(values, first=0):
+        return lambda t: dict(enumerate(values[first:], first))[round(float(t))]
 
     return {
         "T": schedule.T,
-        r"\beta_": of(betas),
-        r"\alpha_": of([1 - b for b in betas]),
+        r"\beta_": of(betas, 1),
+        r"\alpha_": of([1 - b for b in betas], 1),
         r"\bar\alpha_": of(bars),
         "a_": of([a**0.5 for a in bars]),
         "b_": of([(1 - a) ** 0.5 for a in bars]),
@@ -48,16 +48,21 @@ def last_norm(x: Tensor) -> Tensor:
     return x.flatten(1).square().sum(1).sqrt()
 
 
-def only(argument: Tensor, value):
-    """A function that is known at one argument."""
+def density(x, mean, variance) -> Tensor:
+    """Of N(mean, variance I) at each row of x."""
+    variance = torch.as_tensor(variance, dtype=torch.float64)
+    each = (x - mean) ** 2 / variance + torch.log(2 * math.pi * variance)
+    return torch.exp(-each.sum(-1) / 2)
 
-    def of(x):
-        if (
-            not isinstance(x, Tensor)
-            or x.shape != argument.shape
-            or not torch.allclose(x, argument)
-        ):
-            raise ValueError("the function is not known there")
+
+def only(arguments: tuple, value):
+    """A function that is known at one point."""
+
+    def of(*given):
+        for one, known in zip(given, arguments, strict=True):
+            one, known = torch.as_tensor(one).double(), torch.as_tensor(known).double()
+            if one.shape != known.shape or not torch.allclose(one, known):
+                raise ValueError("the function is not known there")
         return value
 
     return of
@@ -73,23 +78,28 @@ def _cells(chapter: str):
             continue
 
 
-def _run(chapter: str, name: str, matches, given: dict):
-    found = [x for x in _cells(chapter) if matches(x)]
+def cell_value(chapter: str, *names: str, **given):
+    """What a chapter's cells first define or assign to names, each from those before it.
+
+    ``given`` is what they use besides torch and math; the value is that of the last name.
+    """
     space = {"torch": torch, "math": math, **given}
-    exec(compile(ast.Module(found[:1], []), chapter, "exec"), space)
-    return space[name]
+    for name in names:
+        found = next(x for x in _cells(chapter) if _defines(x, name))
+        exec(compile(ast.Module([found], []), chapter, "exec"), space)
+    return space[names[-1]]
 
 
-def cell_function(chapter: str, name: str, **given):
-    """A function that a chapter's cell defines; ``given`` is what it uses besides torch."""
-    return _run(chapter, name, lambda x: isinstance(x, ast.FunctionDef) and x.name == name, given)
+def _defines(statement: ast.stmt, name: str) -> bool:
+    if isinstance(statement, ast.Assign):
+        return ast.unparse(statement.targets[0]) == name
+    return isinstance(statement, ast.FunctionDef) and statement.name == name
 
 
-def cell_value(chapter: str, name: str, **given):
-    """What a chapter's cell first assigns to a name."""
-    return _run(
-        chapter,
-        name,
-        lambda x: isinstance(x, ast.Assign) and ast.unparse(x.targets[0]) == name,
-        given,
-    )
+def golden(of, low: float, high: float) -> float:
+    """Where a convex function of a number is least, by golden sections."""
+    share = (5**0.5 - 1) / 2
+    for _ in range(60):
+        a, b = high - share * (high - low), low + share * (high - low)
+        low, high = (low, b) if float(of(a)) < float(of(b)) else (a, high)
+    return (low + high) / 2
