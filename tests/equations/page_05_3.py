@@ -46,10 +46,16 @@ def min_snr_for_v():
     for gamma, c in ((1.0, 0.0), (5.0, 1.0), (2.0, 0.3)):
         for t in TIMES:
             weight = min_snr_weight(SCHEDULE, torch.tensor([t]), V, gamma, c)
-            yield TABLE | {"w_v(t)": weight, r"\gamma": gamma, "c": c, "t": t, "tolerance": 1e-7}
+            yield TABLE | {
+                "w_v(t)": weight,
+                r"\gamma": gamma,
+                r"\kappa": c,
+                "t": t,
+                "tolerance": 1e-7,
+            }
 
 
-@shows("5.3.3")
+@shows("5.3.5")
 def newton_schulz():
     """One round of the package, from a matrix of norm 1; and its singular values."""
     X = points(5, 12)
@@ -65,14 +71,14 @@ def newton_schulz():
     yield MATRICES | {
         "X": X,
         "s": torch.linalg.svdvals(X),
-        "a": a,
-        "b": b,
-        "c": c,
+        "p_1": a,
+        "p_3": b,
+        "p_5": c,
         r"\leftarrow": becomes,
     }
 
 
-@shows("5.3.4")
+@shows("5.3.6")
 def step_of_muon():
     """The first step, whose mean is the gradient, of a wide and of a tall weight."""
     for shape in ((5, 12), (9, 4)):
@@ -90,14 +96,14 @@ def step_of_muon():
         }  # fmt: skip
 
 
-@shows("5.3.5")
+@shows("5.3.3")
 def rate():
     fit = FitConfig(steps=60, lr=0.4, warmup=7)
     for k in (0, 3, 6, 7, 40, 59):
-        yield {r"\eta_k": fit.lr_at(k), r"\eta": 0.4, "k": k, "n": 7, "K": 60}
+        yield {r"\eta_k": fit.lr_at(k), r"\eta": 0.4, "k": k, "k_0": 7, "K": 60}
 
 
-@shows("5.3.6")
+@shows("5.3.4")
 def average_unrolled():
     """After a long warm-up, so that the decay is the one asked for."""
     net = nn.Linear(1, 1, bias=False)
@@ -108,8 +114,8 @@ def average_unrolled():
         nn.init.constant_(net.weight, value)
         ema.update(net)
     yield {
-        r"\bar\theta_K": float(ema.net.weight), r"\bar\theta_0": start, "d": 0.9, "K": 5,
-        r"\theta_": lambda k: weights[round(float(k)) - 1], "tolerance": 1e-5,
+        r"\bar\theta": float(ema.net.weight), r"\theta_{\text{start}}": start, "d": 0.9, "K": 5,
+        r"\theta_": lambda k: dict(enumerate(weights))[round(float(k))], "tolerance": 1e-5,
     }  # fmt: skip
 
 
@@ -128,12 +134,12 @@ def power_of_v():
 @shows("5.3.8")
 def error_of_the_best_average():
     """The error of the package's linear denoiser, over samples whose moments are exact."""
-    both = exact(20_000, 6)
-    z0, eps = both[:, :3] @ ROOT.T, both[:, 3:]
+    both, root = exact(20_000, 12), points(6, 6, seed=3)
+    z0, eps = both[:, :6] @ root.T, both[:, 6:]
     denoise = linear_denoiser(SCHEDULE, z0)
     for t in TIMES:
         guess = denoise(diffuse(SCHEDULE, z0, t, eps), torch.tensor(t)).z0
         yield TABLE | MATRICES | {
-            r"\Sigma": ROOT @ ROOT.T, "I": torch.eye(3).double(), "d": 3, "t": t,
-            "values": [average((guess - z0) ** 2).mean()], "tolerance": 1e-3,
+            r"\Sigma": root @ root.T, "I": torch.eye(6).double(), "t": t, "tolerance": 1e-3,
+            "c": 2, "h": 1, "w": 3, "values": [average((guess - z0) ** 2).mean()],
         }  # fmt: skip

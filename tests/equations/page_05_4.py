@@ -59,7 +59,7 @@ def three_directions():
         landing = ddim(z, t, s, DENOISE, SCHEDULE)[0]
         clock = TABLE[r"\lambda_"]
         h, h_before = clock(s) - clock(t), clock(t) - clock(t + 55)
-        memory = (old, torch.tensor(h_before).double())
+        memory = (DENOISE(old, t + 55).z0, torch.tensor(h_before).double())
         ends = (
             landing,
             heun(z, t, s, DENOISE, SCHEDULE)[0],
@@ -67,9 +67,9 @@ def three_directions():
         )
         yield {
             "D": Each(tuple((end - shrink * z) / weight for end in ends)), "z_t": z,
-            "z'_s": landing,
-            r"\hat z_0": lambda z, t: DENOISE(z, t).z0, r"\hat z_0'": old, "t": t, "s": s, "h": h,
-            "h'": h_before, "tolerance": 1e-6,
+            r"\tilde z_s": landing,
+            "h_s": h, "h_t": h_before, r"\hat z_0": lambda z, t: DENOISE(z, t).z0,
+            "z_r": old, "r": t + 55, "t": t, "s": s, "tolerance": 1e-6,
         }  # fmt: skip
 
 
