@@ -203,7 +203,7 @@ ITEMS = [
     # --- 5 to 9, announced in 1.4 ---
     Item("5", "announced", "Code, explained in detail.", "announced",
          (("05_0", "unet"), ("05_1", "layers"), ("05_2", "whole-by-hand"), ("05_3", "by-hand"),
-          ("05_4", "one-line"), ("05_5", "tokens"), ("05_6", "one-process")),
+          ("05_4", "one-line"), ("05_5", "tokens"), ("05_6", "data-parallel")),
          ("5.2.4", "5.3.2", "5.4.2", "5.5.2", "5.6.4")),
     Item("6", "announced", "Fields of application.", "announced",
          (("06", "gallery"), ("06", "strengths"), ("06", "inpaint-live"), ("06", "tiles"),

@@ -1,292 +1,309 @@
 """Exercises of chapter 5.6, the same training on a GPU."""
 
-import contextlib
-import io
-import math
-import shlex
+import copy
+from collections.abc import Callable
 
+import torch
+from torch import Tensor, nn
+
+from book.ch05_6_gpu.command import COMMAND
 from book.exercises import Exercise
 
 # --- 5.6-1 ----------------------------------------------------------------------------------------
 
-_MAY = {"input of a convolution", "output of a linear layer"}
-_REASONS = {
-    "t": "times: bfloat16 cannot tell 999 from 1000, and the network is told another time",
-    "alpha_bar": "alpha_bar: close to 1 it is rounded to 1, and the first noise levels vanish",
-    "EMA weights": (
-        "EMA weights: a step moves the average by a thousandth of a difference, which is less than "
-        "half of the gap between neighbours in bfloat16: the average would stand still"
+FINITE = [True] * 7 + [False] * 2 + [True] * 4001 + [False]  # a training, step by step
+RULES: dict[str, Callable[[float, int, bool], tuple[float, int]]] = {
+    "": lambda s, n, ok: (s / 2, 0) if not ok else (2 * s, 0) if n + 1 == 2000 else (s, n + 1),
+    "after a bad step the count of good steps begins again, at 0": lambda s, n, ok: (
+        (s / 2, n) if not ok else (2 * s, 0) if n + 1 == 2000 else (s, n + 1)
     ),
-    "sum of the losses": (
-        "the sum of the losses: with 8 significant bits, adding 1 to 256 gives 256 again"
+    "after doubling the count of good steps begins again, at 0": lambda s, n, ok: (
+        (s / 2, 0) if not ok else (2 * s, n + 1) if n + 1 == 2000 else (s, n + 1)
+    ),
+    "the 2,000th good step doubles already: it is the one with good = 1999": lambda s, n, ok: (
+        (s / 2, 0) if not ok else (2 * s, 0) if n == 2000 else (s, n + 1)
+    ),
+    "a gradient that is not finite was scaled too far: halve, do not double": lambda s, n, ok: (
+        (2 * s, 0) if not ok else (2 * s, 0) if n + 1 == 2000 else (s, n + 1)
+    ),
+    "it never grows: after 2,000 good steps in a row the scale doubles": lambda s, n, ok: (
+        (s / 2, 0) if not ok else (s, n + 1)
+    ),
+    "every good step is counted: good + 1": lambda s, n, ok: (
+        (s / 2, 0) if not ok else (2 * s, 0) if n + 1 == 2000 else (s, n)
     ),
 }
 
 
-def _check_rounded(names) -> str | None:
-    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
-        return 'the answer is a set of names, such as {"t", "alpha_bar"}'
-    names = set(names)
-    unknown = names - _MAY - set(_REASONS)
-    if unknown:
-        return f"{sorted(unknown)[0]!r} is not one of the six names"
-    for name, reason in _REASONS.items():
-        if name in names:
-            return f"not {reason}"
-    if names != _MAY:
-        return "there are more: what do the operations that autocast casts take and return?"
-    return None
+def _trace(rule: Callable) -> list[tuple[float, ...]]:
+    """The scale and the count after each step."""
+    scale, good, seen = 65536.0, 0, []
+    for finite in FINITE:
+        pair = tuple(rule(scale, good, finite))
+        scale, good = (float(value) for value in pair)
+        seen.append((scale, good))
+    return seen
 
 
-ROUNDED = Exercise(
+def _check_next_scale(function) -> str | None:
+    if len(tuple(function(65536.0, 0, True))) != 2:
+        return "return two numbers: the scale and the count"
+    found = _trace(function)
+    for complaint, rule in RULES.items():
+        if found == _trace(rule):
+            return complaint or None
+    return (
+        "not finite: (scale / 2, 0). Finite: (scale, good + 1), and once that is 2000, "
+        "(2 * scale, 0)"
+    )
+
+
+def _rule(bad: str, full: str, otherwise: str, when: str = "good + 1 == 2000") -> str:
+    """A mistake of exercise 5.6-1."""
+    return (
+        "def next_scale(scale, good, finite):\n"
+        f"    if not finite:\n        return {bad}\n"
+        f"    if {when}:\n        return {full}\n"
+        f"    return {otherwise}\n"
+    )
+
+
+SCALE = Exercise(
     id="5.6-1",
-    title="what may be rounded to bfloat16",
-    stub="may_be_rounded = ...  # YOUR CODE HERE: a set of names",
-    solution='may_be_rounded = {"input of a convolution", "output of a linear layer"}',
-    answer="may_be_rounded",
-    check=_check_rounded,
-    hint="Two of the six. What is added up over many steps or samples, and what is looked up?",
+    title="the rule of the loss scale",
+    stub="""
+def next_scale(scale, good, finite):
+    return ...  # YOUR CODE HERE: (scale, good) for the next step
+""",
+    solution="""
+def next_scale(scale, good, finite):
+    if not finite:
+        return scale / 2, 0
+    return (2 * scale, 0) if good + 1 == 2000 else (scale, good + 1)
+""",
+    answer="next_scale",
+    check=_check_next_scale,
+    hint="Three cases: a bad step, the 2,000th good one in a row, any other good one.",
     wrong=(
-        ("may_be_rounded = 't'", "a set of names"),
-        ({"input of a convolution", "output of a linear layer", "t"}, "another time"),
-        ({"alpha_bar", "input of a convolution"}, "noise levels vanish"),
-        (
-            {"input of a convolution", "output of a linear layer", "EMA weights"},
-            "would stand still",
-        ),
-        ({"output of a linear layer", "sum of the losses"}, "gives 256 again"),
-        ({"input of a convolution"}, "there are more"),
-        ({"weights"}, "not one of the six"),
+        (_rule("scale / 2, good", "2 * scale, 0", "scale, good + 1"), "after a bad step"),
+        (_rule("scale / 2, 0", "2 * scale, good + 1", "scale, good + 1"), "after doubling"),
+        (_rule("scale / 2, 0", "2 * scale, 0", "scale, good + 1", "good == 2000"), "already"),
+        (_rule("2 * scale, 0", "2 * scale, 0", "scale, good + 1"), "halve, do not double"),
+        (_rule("scale / 2, 0", "scale, good + 1", "scale, good + 1"), "never grows"),
+        (_rule("scale / 2, 0", "2 * scale, 0", "scale, good"), "is counted"),
+        (_rule("scale / 2, 0", "4 * scale, 0", "scale, good + 1"), "(scale / 2, 0)"),
+        ("def next_scale(scale, good, finite):\n    return scale, good, finite", "two numbers"),
     ),
-    praise="what one layer hands to the next may be rough; what is summed or looked up may not.",
+    praise="that is all of GradScaler, but for leaving the bad step out.",
 )
 
 
 # --- 5.6-2 ----------------------------------------------------------------------------------------
 
+SAMPLES = torch.arange(11).sin()[:, None]  # (11, 1); in 3 parts: 4, 4 and 3
+DIRTY = 7.0  # what an earlier step has left in the gradients
 
-def _check_scale(scale) -> str | None:
-    scale = float(scale)
-    if not math.isfinite(scale) or scale <= 0:
-        return "the scale is a positive number"
-    if math.frexp(scale)[0] != 0.5:
-        return "a power of two: then multiplying and dividing round nothing"
-    if scale * 1e-9 < 2.0**-25:
-        return "with this scale 1e-9 still becomes 0 in float16"
-    if scale * 1e-9 < 2.0**-14:
-        return (
-            "with this scale 1e-9 is no longer 0, but below the normal range, where digits are "
-            "missing; it must reach 2**-14"
-        )
-    if scale * 1e-2 > 65504:
-        return "with this scale the largest gradient, 1e-2, becomes infinite"
+
+def _line() -> nn.Module:
+    """A network with a slope and an offset, whose gradients are not clean."""
+    net = nn.Linear(1, 1).double()
+    with torch.no_grad():
+        net.weight.fill_(0.5), net.bias.fill_(-1.0)
+    for p in net.parameters():
+        p.grad = torch.full_like(p, DIRTY)
+    return net
+
+
+def _losses(net: nn.Module, samples: Tensor) -> Tensor:
+    """A loss per sample (B,), from samples (B, 1)."""
+    return (net(samples.double()) - 3 * samples.double() ** 2).square().flatten(1).mean(1)
+
+
+def _vector(net: nn.Module) -> Tensor:
+    return torch.cat([p.grad.flatten() for p in net.parameters()])
+
+
+def _in_parts(share: Callable[[Tensor], Tensor], clear: bool = True, last: bool = False) -> Tensor:
+    """The gradient where each part contributes ``share(losses)``; ``last``: of the last alone."""
+    net = _line()
+    for piece in SAMPLES.tensor_split(3):
+        if last or clear:
+            net.zero_grad()
+            clear = False
+        share(_losses(net, piece)).backward()
+    return _vector(net)
+
+
+def _check_parts(function) -> str | None:
+    sizes = []
+
+    def noted(net: nn.Module, samples: Tensor) -> Tensor:
+        sizes.append(len(samples))
+        return _losses(net, samples)
+
+    found = torch.as_tensor(function(_line(), noted, SAMPLES, 3)).double()
+
+    def equals(gradient: Tensor) -> bool:
+        return found.shape == gradient.shape and torch.allclose(found, gradient, 1e-5, 1e-7)
+
+    n = len(SAMPLES)
+    mistakes = (
+        (lambda x: x.mean(), {}, "means summed: this gradient is 3 times too long; every part is "
+         "divided by the size of the whole batch"),
+        (lambda x: x.mean() / 3, {}, "the mean of means: parts of 4, 4 and 3 samples do not "
+         "weigh the same; divide each sum by the size of the whole batch"),
+        (lambda x: x.sum(), {}, "the sum of all losses; the loss of a batch is their mean"),
+        (lambda x: x.sum() / n, {"clear": False}, "what an earlier step left in the gradients is "
+         "still there: net.zero_grad() first"),
+        (lambda x: x.sum() / n, {"last": True}, "only the last part is left: zero_grad() once, "
+         "before the parts, not before each"),
+    )  # fmt: skip
+    for share, how, complaint in mistakes:
+        if equals(_in_parts(share, **how)):
+            return complaint
+    if not equals(_in_parts(lambda x: x.sum() / n)):
+        return "one vector, all gradients flattened, of the mean over all samples"
+    if max(sizes) > 4:
+        return "the gradient is right, but the whole batch went through at once"
     return None
 
 
-SCALE = Exercise(
-    id="5.6-2",
-    title="a loss scale for gradients from 1e-9 to 1e-2",
-    stub="loss_scale = ...  # YOUR CODE HERE: one number",
-    solution="loss_scale = 2**16  # 65,536: the smallest that will do; 2**22 is the largest",
-    answer="loss_scale",
-    check=_check_scale,
-    hint="Both ends: scale * 1e-9 >= 2**-14 and scale * 1e-2 <= 65504.",
-    wrong=(
-        (1.0, "becomes 0"),
-        (2.0**10, "digits are missing"),
-        (2.0**24, "infinite"),
-        (100_000.0, "power of two"),
-        (-4.0, "positive"),
-    ),
-    praise="2**16 is also where GradScaler begins; 2**22 would be the last that works.",
-)
-
-
-# --- 5.6-3 ----------------------------------------------------------------------------------------
-
-
-def _check_parts(answer) -> str | None:
-    parts, samples = (int(value) for value in answer)
-    if (parts, samples) == (4, 32):
-        return None
-    if parts == 13:
-        return "you split the whole batch; each GPU has to take only its share of it"
-    if samples == 40 and parts == 4:
-        return "4 parts of 40 are 160 samples; each GPU has 128 to take"
-    if parts == 3:
-        return "3 parts of 128 samples are larger than the 40 that fit: round up"
-    if parts * samples != 128:
-        return f"each GPU takes 512 / 4 = 128 samples; yours are {parts * samples}"
-    if samples > 40:
-        return f"a part of {samples} does not fit: 40 samples do"
-    return "it fits, but fewer parts are enough: larger parts keep the GPU busier"
+def _accumulating(
+    share: str, before: str = "net.zero_grad()", each: str = "pass", of: str = "parts"
+) -> str:
+    """A mistake of exercise 5.6-2."""
+    return (
+        "def gradient_in_parts(net, losses_of, samples, parts):\n"
+        f"    {before}\n"
+        f"    for piece in samples.tensor_split({of}):\n"
+        f"        {each}\n"
+        f"        {share}.backward()\n"
+        "    return torch.cat([p.grad.flatten() for p in net.parameters()])\n"
+    )
 
 
 PARTS = Exercise(
-    id="5.6-3",
-    title="parts for a batch of 512 on 4 GPUs that hold 40 samples each",
-    stub="parts_and_samples = (..., ...)  # YOUR CODE HERE: (parts, samples in each part)",
-    solution="parts_and_samples = (4, 32)  # 512 / 4 = 128 for each GPU; 128 / 40, rounded up",
-    answer="parts_and_samples",
+    id="5.6-2",
+    title="the gradient of a batch in parts",
+    setup="import torch",
+    stub="""
+def gradient_in_parts(net, losses_of, samples, parts):
+    return ...  # YOUR CODE HERE: the gradient of all parameters, as one vector
+""",
+    solution="""
+def gradient_in_parts(net, losses_of, samples, parts):
+    net.zero_grad()
+    for piece in samples.tensor_split(parts):
+        (losses_of(net, piece).sum() / len(samples)).backward()
+    return torch.cat([p.grad.flatten() for p in net.parameters()])
+""",
+    answer="gradient_in_parts",
     check=_check_parts,
-    hint="First the share of one GPU, then how often 40 samples go through until it is done.",
+    hint="zero_grad once, backward() for each part, the sum of its losses over the size of the "
+    "whole batch.",
     wrong=(
-        ((13, 40), "only its share"),
-        ((4, 40), "160"),
-        ((3, 43), "round up"),
-        ((2, 64), "does not fit"),
-        ((8, 16), "fewer parts"),
-        ((5, 5), "128 samples; yours are 25"),
+        (_accumulating("losses_of(net, piece).mean()"), "3 times too long"),
+        (_accumulating("(losses_of(net, piece).mean() / parts)"), "mean of means"),
+        (_accumulating("losses_of(net, piece).sum()"), "the sum of all losses"),
+        (_accumulating("(losses_of(net, piece).sum() / len(samples))", "pass"), "earlier step"),
+        (
+            _accumulating("(losses_of(net, piece).sum() / len(samples))", each="net.zero_grad()"),
+            "only the last part",
+        ),
+        (_accumulating("(losses_of(net, piece).sum() / len(samples))", of="1"), "at once"),
+        (_accumulating("(2 * losses_of(net, piece).sum())"), "one vector"),
     ),
-    praise="512 = 4 GPUs x 4 parts x 32 samples.",
+    praise="a batch of any size, in the memory of its largest part.",
 )
 
 
 # --- 5.6-4 ----------------------------------------------------------------------------------------
 
 
-def _check_gigabytes(value) -> str | None:
-    value, million = float(value), 860e6 / 1e9
-    known = {
-        16: "the EMA copy is missing: 4 more bytes for each weight",
-        12: "AdamW keeps two moments, 8 bytes for each weight; and there is the EMA copy",
-        4: "that is what the weights alone take",
-        10: "float32 has 4 bytes, so each part is twice as large",
-        40: "float32 has 4 bytes; you counted with 8",
-    }
-    if abs(value - 20 * million) < 0.15:
-        return None
-    for factor, message in known.items():
-        if abs(value - factor * million) < 0.15:
-            return message
-    if abs(value / 1e9 - 20 * million) < 0.15:
-        return "those are bytes; the question is for gigabytes, 1e9 bytes"
-    return "count the parts of (5.6.4) one by one, each 860e6 times its bytes per weight"
+class _Run:
+    """A small training that draws its noise from a generator."""
+
+    def __init__(self) -> None:
+        self.net, self.step = _line(), 0
+        self.optimizer = torch.optim.AdamW(self.net.parameters(), 0.1)
+        self.random = torch.Generator().manual_seed(3)
+
+    def go_on(self, steps: int) -> Tensor:
+        """Train; returns the weights."""
+        for _ in range(steps):
+            self.optimizer.zero_grad()
+            noise = torch.randn(SAMPLES.shape, generator=self.random)
+            loss = _losses(self.net, SAMPLES + 0.3 * noise).mean() / (1 + self.step)
+            loss.backward()
+            self.optimizer.step()
+            self.step += 1
+        return torch.cat([p.detach().flatten() for p in self.net.parameters()])
 
 
-GIGABYTES = Exercise(
+def _check_state(function) -> str | None:
+    run = _Run()
+    run.go_on(3)
+    before = copy.deepcopy(run.net.state_dict())
+    weights, moments, random, step = function(run.net, run.optimizer, run.random, run.step)
+    drawn = torch.randn(1, generator=torch.Generator().set_state(run.random.get_state()))
+    truth = run.go_on(3)
+    if not isinstance(weights, dict) or not isinstance(moments, dict):
+        return "network and optimiser give their parts by state_dict(), a dictionary each"
+    if isinstance(random, torch.Generator):
+        return "the generator itself lives on, and is further by now: take its get_state()"
+    other = _Run()
+    other.net.load_state_dict(weights)
+    if any(not torch.equal(value, before[name]) for name, value in weights.items()):
+        return "state_dict() points into the living weights, which have moved on: copy it"
+    other.optimizer.load_state_dict(moments)
+    if int(moments["state"][0]["step"]) != 3:
+        return "the optimiser's moments have moved on: copy its state_dict() as well, in depth"
+    other.random.set_state(random)
+    if not torch.equal(torch.randn(1, generator=other.random), drawn):
+        return "the generator's state is not the one after three steps: random.get_state()"
+    other.random.set_state(random)
+    other.step = step
+    if not torch.equal(other.go_on(3), truth):
+        return "all but the step is right: hand on the number that you were given"
+    return None
+
+
+def _kept(*parts: str) -> str:
+    """A mistake of exercise 5.6-4."""
+    return f"def training_state(net, optimizer, random, step):\n    return {', '.join(parts)}\n"
+
+
+_NET, _MOMENTS = "copy.deepcopy(net.state_dict())", "copy.deepcopy(optimizer.state_dict())"
+
+STATE = Exercise(
     id="5.6-4",
-    title="memory of 860 million weights with AdamW and EMA",
-    stub="gigabytes = ...  # YOUR CODE HERE: one number",
-    solution="gigabytes = 20 * 860e6 / 1e9  # 17.2",
-    answer="gigabytes",
-    check=_check_gigabytes,
-    hint="Equation (5.6.4) without activations.",
-    wrong=(
-        (3.44, "the weights alone"),
-        (13.76, "EMA copy is missing"),
-        (10.32, "two moments"),
-        (8.6, "twice as large"),
-        (1.72e10, "those are bytes"),
-        (5.0, "one by one"),
-    ),
-    praise="17.2 GB before the first picture: that is why such models are trained on large GPUs.",
-)
-
-
-# --- 5.6-5 ----------------------------------------------------------------------------------------
-
-_WANTED = {"batch": 256, "accumulate": 2, "precision": "bf16"}
-
-
-def _check_command(text) -> str | None:
-    if not isinstance(text, str):
-        return "the answer is text, as you would type it in a terminal"
-    words = shlex.split(text.replace("\\\n", " "))  # a line may go on after a backslash
-    if not words or words[0] != "torchrun":
-        return "begin with torchrun: it starts the processes"
-    if "-m" not in words or words[words.index("-m") + 1 :][:1] != ["minildm"]:
-        return "torchrun starts a module as python does: -m minildm train ..."
-    place = words.index("-m")
-    return _check_launch(words[1:place]) or _check_settings(words[place + 2 :])
-
-
-def _check_launch(words: list[str]) -> str | None:
-    """The options of torchrun, which takes - for _ and = for a space."""
-    given: dict[str, str] = {}
-    rest = [word for word in words if word != "--standalone"]
-    while rest:
-        name, equals, value = rest.pop(0).partition("=")
-        if not equals and rest and not rest[0].startswith("--"):
-            value = rest.pop(0)
-        given[name.replace("_", "-")] = value
-    if given.pop("--nnodes", "1") not in ("1", "1:1"):
-        return "there is one machine: --nnodes 1, or leave it out"
-    processes = given.pop("--nproc-per-node", "")
-    if not processes:
-        return "tell torchrun the number of processes, before -m: --nproc_per_node 4"
-    if processes in ("gpu", "auto"):
-        return f"{processes!r} works too on such a machine; here write the number, 4"
-    if processes != "4":
-        return f"one process for each GPU, so 4; yours are {processes}"
-    if given:
-        return f"leave out {next(iter(given))}: one machine needs no more than --nproc_per_node"
-    return None
-
-
-def _check_settings(words: list[str]) -> str | None:
-    from minildm.__main__ import parser  # here: it imports the whole package
-    from minildm.engine.settings import override
-    from minildm.recipes import RECIPES
-
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            given = parser().parse_args(words)
-    except SystemExit:
-        return f"the book's command line says: {said.getvalue().strip().splitlines()[-1]}"
-    if given.verb != "train" or given.name != "shapes":
-        return "the training is called shapes: train shapes"
-    default = RECIPES["shapes"].config
-    try:
-        config = override(default, given.set)
-    except ValueError as error:
-        return f"the settings are refused: {str(error)[:120]}"
-    if config.autoencoder != default.autoencoder:
-        return "set the denoiser's settings only: their names begin with denoiser.fit"
-    if config.denoiser.fit.batch in (32, 64, 128, 512, 1024):
-        return "batch counts the samples of all processes and parts together: 256"
-    for name, value in _WANTED.items():
-        if getattr(config.denoiser.fit, name) != value:
-            return (
-                f"denoiser.fit.{name} is {getattr(config.denoiser.fit, name)} and should be {value}"
-            )
-    return None
-
-
-COMMAND = Exercise(
-    id="5.6-5",
-    title="the command for 4 GPUs in bfloat16",
-    stub="my_command = ...  # YOUR CODE HERE: text, as you would type it",
-    solution="""
-my_command = (
-    "torchrun --nproc_per_node 4 -m minildm train shapes --set denoiser.fit.precision=bf16 "
-    "denoiser.fit.batch=256 denoiser.fit.accumulate=2"
-)
+    title="the state from which a training goes on",
+    setup="import copy\nimport torch",
+    stub="""
+def training_state(net, optimizer, random, step):
+    return ...  # YOUR CODE HERE: four things, in the order of the arguments
 """,
-    answer="my_command",
-    check=_check_command,
-    hint=(
-        "torchrun --nproc_per_node N -m minildm train NAME --set KEY=VALUE KEY=VALUE ..., with "
-        "keys like denoiser.fit.batch."
-    ),
+    solution="""
+def training_state(net, optimizer, random, step):
+    parts = net.state_dict(), optimizer.state_dict()
+    return *copy.deepcopy(parts), random.get_state(), step
+""",
+    answer="training_state",
+    check=_check_state,
+    hint="A state_dict is not a copy. A generator has get_state().",
     wrong=(
-        (4, "text"),
-        ("my_command = my_command.replace('torchrun', 'python')", "begin with torchrun"),
-        ("my_command = my_command.replace('-m minildm', 'minildm')", "-m minildm"),
-        ("my_command = my_command.replace('--nproc_per_node 4 ', '')", "number of processes"),
-        ("my_command = my_command.replace('node 4', 'node 2')", "so 4; yours are 2"),
-        ("my_command = my_command.replace('node 4', 'node gpu')", "write the number, 4"),
-        ("my_command = my_command.replace('node 4', 'node 4 --nnodes 4')", "one machine"),
-        ("my_command = my_command.replace('shapes', 'shape')", "invalid choice"),
-        ("my_command = my_command.replace('shapes', 'digits')", "called shapes"),
-        ("my_command = my_command.replace('batch', 'batchsize')", "no setting"),
-        ("my_command = my_command.replace('256', '64')", "all processes"),
-        ("my_command = my_command.replace('denoiser.fit.precision=bf16 ', '')", "precision is no"),
-        ("my_command = my_command.replace('accumulate=2', 'accumulate=8')", "should be 2"),
-        ("my_command = my_command + ' autoencoder.fit.precision=bf16'", "only"),
+        (_kept("net.state_dict()", _MOMENTS, "random.get_state()", "step"), "living weights"),
+        (_kept("dict(net.state_dict())", _MOMENTS, "random.get_state()", "step"), "living weights"),
+        (_kept(_NET, "optimizer.state_dict()", "random.get_state()", "step"), "in depth"),
+        (_kept(_NET, _MOMENTS, "random", "step"), "itself lives on"),
+        (
+            _kept(_NET, _MOMENTS, "torch.Generator().manual_seed(3).get_state()", "step"),
+            "after three steps",
+        ),
+        (_kept(_NET, _MOMENTS, "random.get_state()", "0"), "all but the step"),
+        (_kept("net", "optimizer", "random", "step"), "state_dict()"),
     ),
-    praise="and the checkpoint will say that there were 4 processes. Look.",
+    praise="and in a file it would survive the end of the process.",
 )
 
-EXERCISES = [ROUNDED, SCALE, PARTS, GIGABYTES, COMMAND]
+EXERCISES = [SCALE, PARTS, COMMAND, STATE]

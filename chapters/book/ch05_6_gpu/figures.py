@@ -1,10 +1,12 @@
-"""Where memory goes, and where time goes: horizontal bars made of parts."""
+"""Where memory goes, and where time goes: horizontal bars made of parts; sizes of gradients."""
 
 from collections.abc import Mapping
 
+import torch
 from matplotlib.figure import Figure
+from torch import Tensor
 
-from book.figures import COLOURS, named_rows
+from book.figures import COLOURS, lines, named_rows
 
 HATCHES = ("", "//", "..", "\\\\", "xx", "", "oo")
 
@@ -38,4 +40,23 @@ def stacked(
         ax.annotate(f"{totals[row]:{form}}", (left, i), (5, 0), **style)
     ax.set(xlabel=x_label, xlim=(0, 1.12 * (1.0 if share else max(totals.values()))))
     fig.legend(ncols=len(names), loc="outside upper center")
+    return fig
+
+
+def gradient_sizes(sizes: Tensor, scale: float = 65536.0) -> Figure:
+    """The share of gradients of each size > 0, as they are and times ``scale``, with the ends of
+    float16 marked.
+    """
+    edges = torch.arange(-40, 3)
+    share = torch.histogram(sizes.log2(), edges.float()).hist / len(sizes)
+    centre = 2.0 ** (edges[:-1] + 0.5)
+    fig = lines(
+        centre,
+        {"gradients of activations": share, f"times {scale:,.0f}": (centre * scale, share)},
+        "absolute value", "share",
+        marks={"← 0 in float16": 2.0**-25, "← fewer digits": 2.0**-14, "infinite →": 65504.0},
+        log="x",
+    )  # fmt: skip
+    fig.axes[0].set(xlim=(1e-15, 1e8), ylim=(0, 1.2 * float(share.max())))
+    fig.axes[0].legend(loc="upper left", fontsize=8, frameon=False)
     return fig

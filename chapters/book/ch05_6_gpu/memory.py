@@ -1,9 +1,10 @@
 """What a training must hold in memory: estimated from the network, and measured.
 
-    estimate     weights, gradients, moments and average, from the sizes of the parameters
-    held         the same parts, counted on the tensors of a training that has made a step
-    saved_bytes  activations: what autograd keeps from the forward pass to the backward pass
-    peak_bytes   how far the memory in use rises while something runs, as the device tells
+    estimate         weights, gradients, moments and average, from the sizes of the parameters
+    held             the same parts, counted on the tensors of a training that has made a step
+    saved_bytes      activations: what autograd keeps from the forward pass to the backward pass
+    fused_attention  no maps of attention among them
+    peak_bytes       how far the memory in use rises while something runs, as the device tells
 
 All in bytes; a megabyte is 1e6 of them. Activations grow with the batch, the other parts do not.
 """
@@ -12,8 +13,9 @@ import contextlib
 import ctypes
 import gc
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import psutil
 import torch
@@ -105,6 +107,20 @@ def saved_bytes(net: nn.Module, call: Callable[[], Any]) -> int:
     found = sum(storage.nbytes() for storage in kept.values())
     del result
     return found
+
+
+@contextlib.contextmanager
+def fused_attention() -> Iterator[None]:
+    """Inside the block attention is the CPU's fused kernel, also on the meta device, which else
+    takes products and a softmax, and keeps every map for the backward pass.
+    """
+
+    def fused(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+        kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+        return kernel(q, k, v, attn_mask=mask)[0]
+
+    with patch.object(nn.functional, "scaled_dot_product_attention", fused):
+        yield
 
 
 def peak_bytes(call: Callable[[], Any], device: torch.device | str = "cpu") -> int:
