@@ -20,6 +20,7 @@ sys.path.insert(0, str(CHAPTERS))
 from book.article.errata import ERRATA
 from book.article.glossary import TERMS, Term
 from book.article.items import ITEMS, SECTIONS
+from book.ch00_start.notation import table
 from minildm.files.checkpoint import replace_files
 
 
@@ -82,6 +83,16 @@ def glossary() -> str:
         "Glossary",
         "The terms of the book, with the Chinese ones of the article. Made by `make pages`.",
         _table("| term | in the article | meaning | explained in |", rows),
+    )
+
+
+def notation() -> str:
+    """One row per symbol: its name in the code, what it means, its shape, where it lives."""
+    return _page(
+        "Notation",
+        "Each symbol of the book, its name in the code, and where in `minildm/` that name lives.\n"
+        "A test looks each of them up. Made by `make pages`.",
+        table(),
     )
 
 
@@ -202,6 +213,7 @@ PAGES = {
     "errata.md": errata,
     "figures.md": index_of_figures,
     "glossary.md": glossary,
+    "notation.md": notation,
 }
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from book.ch07_tools import figures as tools
 from book.ch08_outlook import figures as outlook
 from book.ch09_1_museum import figures as museum
 from book.display import pixels, png
+from minildm.latent import LatentDiffusion
 
 MODULES = (
     start, background, concepts, algorithm, latents, unet, sampling, gpu, tools, outlook, museum
@@ -94,7 +95,7 @@ DRAWN = {
     start.chart: (start.chart, [], {"0", "9.1", "■ code"}),
     background.sample_panels: (
         lambda: background.sample_panels({"GAN": background.DATA[1].double() + 0.01}),
-        [background.DATA[1].T + 0.01], {"GAN", "100% in a cluster"},
+        [background.DATA[1].T + 0.01], {"GAN", "100% near a mode"},
     ),
     background.tuning_plane: (
         lambda: background.tuning_plane({"GAN": {"x": [{"effective modes": 3, "near a mode": 1}]}}),
@@ -118,9 +119,17 @@ DRAWN = {
                                     (1000, 0)),
         [([900, 400], [0, 1]), ([800, 300], [0, 1])], {"a", "b", "x", "y", "t"},
     ),
+    concepts.what_is_left: (
+        lambda: concepts.what_is_left([0, 9], {"a": [1, 0.1], "b": [1, 0.2]}, [0, 0.7]),
+        [([0, 9], [1, 0.1]), ([0, 9], [1, 0.2]), ([0, 9], [0, 0.7])], {"a", "b"},
+    ),
+    concepts.unet_sketch: (lambda: concepts.unet_sketch((9, 5), "label"), [],
+                           {"look, at\n9 × 9 places", "look, at\n5 × 5 places",
+                            "each part is told the level $t$ and the label"}),
     concepts.concept_map: (lambda: concepts.concept_map(dict.fromkeys(PARTS, X[0])), [],
                            set("12345") | set(concepts.CONCEPTS.values())),
-    algorithm.flow_chart: (algorithm.flow_chart, [], {"Training", "Generation"}),
+    algorithm.map_of_digits: (lambda: algorithm.map_of_digits(LatentDiffusion.load("digits")), [],
+                              {"UNet, told\n$t$ and label", "C  Make a picture"}),
     algorithm.quality_by_steps: (
         lambda: algorithm.quality_by_steps({"a": ([1, 4], [0.2, 0.9])}),
         [([1, 4], [0.2, 0.9])], {"a", "1", "4", "sampling steps"},

@@ -40,7 +40,6 @@ TERMS = [
     Term("diffusion model", "扩散模型", "A model that learns to undo the addition of noise, and draws by undoing it from noise alone.", "01", "", "diffusion-text"),
     Term("downsampling", "", "Halving height and width, here by a convolution with stride 2.", "05_1", "downsample"),
     Term("encoder", "编码器", "The network from image to latent.", "03", "", "autoencoder-text"),
-    Term("erratum", "", "Something that the article gets wrong; the book shows it by running it.", "03"),
     Term("evaluation", "", "One call of the network while drawing; what sampling costs.", "05_4", "", "network-error-text"),
     Term("forward process", "正向扩散过程", "From data to noise, step by step, without a network.", "04_1"),
     Term("Fréchet distance", "", "Distance of two Gaussians fitted to features of two sets of pictures.", "05_1"),

@@ -104,10 +104,10 @@ SIGNAL = Exercise(
     id="0-2",
     title="the factor of the signal at t = 300",
     stub="signal_300 = ...  # YOUR CODE HERE: one number",
-    solution="signal_300 = float(model.schedule.alpha_bar[300] ** 0.5)",
+    solution="signal_300 = float(model.schedule(300)[0])  # or alpha_bar[300] ** 0.5",
     answer="signal_300",
     check=_check_signal,
-    hint="The table names alpha_bar, an attribute of model.schedule, and says what its root is.",
+    hint="model.schedule(t) gives two numbers: which is which, the cell with the pencil says.",
     setup='from minildm.latent import LatentDiffusion\nmodel = LatentDiffusion.load("shapes")',
     wrong=(
         ("signal_300 = model.schedule(300)[1]", "factor of the noise"),

@@ -1,14 +1,15 @@
 """The notation of the book: each symbol, its name in the code, where that lives, what it means.
 
     SYMBOLS      one entry per symbol, in the order in which they are met
+    FIRST        those that the first page needs
     deviations   how far the tables of a schedule are from the definitions written here
-    table        everything as Markdown
+    table        symbols as Markdown: all of them are docs/notation.md, made by tools/pages.py
 
 The definitions are computed anew from the betas, as plainly as they are printed, and not by
 schedule.py, whose tables they check.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -53,7 +54,7 @@ TABLE = "(T+1,), float64"
 SYMBOLS = (
     Symbol(
         "x", "x", "latent.LatentDiffusion.encode",
-        "an image, with values from −1 to 1; nothing else is called x", "(B, C, H, W)",
+        "an image, with values from −1 to 1; in chapter 1 a point of the data", "(B, C, H, W)",
     ),
     Symbol(
         "z_0", "z0", "process.diffuse",
@@ -134,8 +135,16 @@ def deviations(schedule: DiscreteSchedule) -> dict[str, float]:
     return found
 
 
-def table() -> str:
-    """The notation as a Markdown table."""
+FIRST = tuple(
+    symbol
+    for symbol in SYMBOLS
+    if symbol.latex in ("x", "z_0", "z_t", r"\epsilon", "t", r"\hat z_0")
+    or symbol.code in ("signal", "noise")
+)
+
+
+def table(symbols: Sequence[Symbol] = SYMBOLS) -> str:
+    """Symbols as a Markdown table."""
     head = ["| symbol | in code | meaning | shape | lives in |", "|---|---|---|---|---|"]
     row = "| ${0.latex}$ | `{0.code}` | {0.meaning} | {0.shape} | `{0.where}` |"
-    return "\n".join([*head, *map(row.format, SYMBOLS)])
+    return "\n".join([*head, *map(row.format, symbols)])

@@ -5,178 +5,111 @@ from itertools import pairwise
 
 import torch
 
-from book.ch01_background.comparison import DATA, effective_modes, largest_fall
-from book.ch01_background.likelihood import mixture_entropy
+from book.ch01_background.comparison import effective_modes, largest_fall
 from book.exercises import Exercise
-
-# --- 1-2 ------------------------------------------------------------------------------------------
-
-_SHARES = (
-    torch.full((8,), 1 / 8, dtype=torch.float64),
-    torch.tensor([0.5, 0.5, 0, 0, 0, 0, 0, 0], dtype=torch.float64),
-    torch.tensor([0.9, 0.02, 0.02, 0.02, 0.01, 0.01, 0.01, 0.01], dtype=torch.float64),
-)
-
-
-def _check_effective(function) -> str | None:
-    for shares in _SHARES:
-        got, wanted = float(function(shares)), effective_modes(shares)
-        if math.isnan(got):
-            return (
-                "a cluster without samples gives 0 log 0, which is 0, not NaN: torch.special.entr"
-            )
-        if abs(got - wanted) < 1e-6:
-            continue
-        if abs(got - math.log(wanted)) < 1e-6:
-            return "that is the entropy; take exp of it, to count clusters"
-        if abs(got - math.log2(wanted)) < 1e-6:
-            return "that is the entropy in bits; with natural logarithms, exp of it counts clusters"
-        if abs(got - float((shares > 0).sum())) < 1e-6:
-            return "that counts clusters that are hit at all, however rarely"
-        if abs(got - 1 / float(shares.square().sum())) < 1e-6:
-            return "1 / sum p² counts, too, but another average of it; the text uses the entropy"
-        if abs(got - 1 / wanted) < 1e-6:
-            return "the sign: entropy is *minus* the sum of p log p"
-        return f"for the shares {shares.tolist()} it should be {wanted:.3f}; yours is {got:.3f}"
-    return None
-
-
-EFFECTIVE = Exercise(
-    id="1-2",
-    title="count clusters so that rare ones count less",
-    setup="import torch",
-    stub="""
-def count_clusters(shares):
-    return ...   # YOUR CODE HERE: one number
-""",
-    solution="""
-def count_clusters(shares):
-    return torch.special.entr(shares).sum().exp()  # entr(p) = -p log p, and 0 at p = 0
-""",
-    answer="count_clusters",
-    check=_check_effective,
-    hint="exp of the entropy, -sum p log p. What should 8 equal shares give? And a single one?",
-    wrong=(
-        ("def count_clusters(shares):\n    return (-shares * shares.log()).sum().exp()", "NaN"),
-        ("def count_clusters(s):\n    return torch.special.entr(s).sum()", "take exp"),
-        ("def count_clusters(s):\n    return torch.special.entr(s).sum() / 0.6931471805599453",
-         "in bits"),
-        ("def count_clusters(s):\n    return (s > 0).sum()", "hit at all"),
-        ("def count_clusters(s):\n    return 1 / s.square().sum()", "sum p²"),
-        ("def count_clusters(s):\n    return (-torch.special.entr(s).sum()).exp()", "*minus*"),
-        ("def count_clusters(s):\n    return 8 * s.max()", "should be"),
-    ),
-    praise="8 for eight equal clusters, 2 for two; the third, with 90 % in one, counts 1.7, not 8.",
-)  # fmt: skip
-
 
 # --- 1-1 ------------------------------------------------------------------------------------------
 
 
-def _check_entropy(value) -> str | None:
-    value, wanted = float(value), mixture_entropy(DATA[0], DATA[2])
-    inside, between = wanted - math.log(8), math.log(8)
-    if abs(value - wanted) < 5e-3:
+def _check_shares(answer) -> str | None:
+    p = torch.as_tensor(answer, dtype=torch.float64).flatten()
+    if len(p) != 8:
+        return f"eight shares, one for each mode; yours are {len(p)}"
+    if not abs(float(p.sum()) - 1) < 1e-3:  # NaN is not near
+        return f"shares of all samples near a mode sum to 1; yours sum to {float(p.sum()):.3f}"
+    if p.min() < 0.001 - 1e-6:
+        return "each share must be at least 0.001, or 10,000 samples might miss a mode"
+    modes = effective_modes(p)
+    if modes < 1.1:
         return None
-    if abs(value - inside) < 5e-3:
-        return "that is one cluster; which of the eight it is adds log 8"
-    if abs(value - between) < 5e-3:
-        return "that is the choice of a cluster; the spread inside it is missing"
-    if abs(value - (between + inside / 2)) < 5e-3:
-        return "one coordinate's entropy; there are two"
-    if abs(value - (wanted - 1)) < 5e-3:
-        return "the e in log(2 π e s²) is missing: entropy is an average, not the peak"
-    if abs(value - (between - inside)) < 5e-3 or abs(value + wanted) < 5e-3:
-        return "check the signs: entropy is *minus* the average of log p, and it may be negative"
-    if abs(value - wanted / math.log(2)) < 5e-3:
-        return "that is in bits; the chapter counts in nats"
-    return "add the entropy of a fair choice of 8 to that of a round Gaussian with s = 0.1 in 2-D"
+    if modes > 7.9:
+        return "these are even, and give eight effective modes; make one of them large"
+    return f"these are {modes:.2f} effective modes: more uneven, please"
 
 
-ENTROPY = Exercise(
+SHARES = Exercise(
     id="1-1",
-    title="the bound that no model can beat",
-    setup="import math",
-    stub="best_nats = ...   # YOUR CODE HERE: one number, the entropy of the data",
-    solution="""
-best_nats = math.log(8) + math.log(2 * math.pi * math.e * 0.1**2)
-""",
-    answer="best_nats",
-    check=_check_entropy,
-    hint="log 8 for the cluster, plus log(2 π e s²) / 2 for each of two coordinates, s = 0.1.",
+    title="all modes hit, and yet hardly more than one",
+    setup="import torch",
+    stub="my_shares = ...   # YOUR CODE HERE: eight numbers that sum to 1",
+    solution="my_shares = [0.993] + 7 * [0.001]",
+    answer="my_shares",
+    check=_check_shares,
+    hint="What is the most uneven choice that is still allowed?",
     wrong=(
-        ("best_nats = math.log(2 * math.pi * math.e * 0.1**2)", "adds log 8"),
-        ("best_nats = math.log(8)", "inside it is missing"),
-        ("best_nats = math.log(8) + math.log(2 * math.pi * math.e * 0.1**2) / 2", "there are two"),
-        ("best_nats = math.log(8) + math.log(2 * math.pi * 0.1**2)", "the e in"),
-        ("best_nats = math.log(8) - math.log(2 * math.pi * math.e * 0.1**2)", "signs"),
-        ("best_nats = best_nats / math.log(2)", "in bits"),
-        (7.0, "round Gaussian"),
+        ([0.125] * 8, "these are even"),
+        ([1.0] + 7 * [0.0], "at least 0.001"),
+        ([0.93] + 7 * [0.01], "more uneven"),
+        ([0.5, 0.5], "yours are 2"),
+        ([1.0] + 7 * [0.001], "sum to 1.007"),
     ),
-    praise="a density may be above 1, so its entropy may be below 0; ours is just above it.",
+    praise="modes hit is 1.0, and still 99 of 100 samples are of one kind.",
 )
 
 
-# --- 1-4 ------------------------------------------------------------------------------------------
-
-_EVALUATIONS = {
-    "the VAE": 1000, "the GAN": 1000, "ddim": 25_000, "heun": 49_000, "dpmpp_2m, guided": 50_000,
-}  # fmt: skip
+# --- 1-2 ------------------------------------------------------------------------------------------
 
 
-def _check_evaluations(answer) -> str | None:
-    if not isinstance(answer, tuple | list) or len(answer) != len(_EVALUATIONS):
-        return "five whole numbers, in the order of the question"
-    for (name, wanted), got in zip(_EVALUATIONS.items(), answer, strict=True):
-        got = int(got)
-        if got == wanted:
-            continue
-        if wanted == 1000 and got == 2000:
-            return f"{name}: its second network is needed in training only"
-        if got * 1000 == wanted:
-            return f"{name}: that is for one point; the question is for 1,000"
-        if name == "heun" and got == 50_000:
-            return "heun asks twice a step, but at the last step, to clean data, only once"
-        if name == "heun" and got == 25_000:
-            return "heun averages the estimates at both ends of a step: two calls"
-        if name == "dpmpp_2m, guided" and got == 25_000:
-            return "guidance asks the network twice: with the condition and without"
-        return f"{name}: {got:,} is not right; how often is the network called for one point?"
-    return None
+def _check_nats(answer) -> str | None:
+    if not isinstance(answer, tuple | list) or len(answer) != 3:
+        return "three numbers, for (a), (b) and (c)"
+    wide, half, never = (float(part) for part in answer)
+    right = 2 * math.log(2) + (0.25 - 1)  # 0.64
+    for other, words in (
+        (right / 2, "(a) is right for one coordinate; there are two"),
+        (3 - 2 * math.log(2), "(a) is the other way round: average over the data, not the model"),
+        (2 * math.log(2), "(a) lacks a part: in units of 0.2, points lie nearer to the centre"),
+    ):
+        if abs(wide - other) < 5e-3:
+            return words
+    if not abs(wide - right) < 5e-3:
+        return "(a): log of the ratio of widths, plus half of (0.1² / 0.2² - 1), in each coordinate"
+    if not abs(half - math.log(2)) < 5e-3:
+        return "(b): each point of the data gets half of the density that it had; what is its log?"
+    if never == math.inf:
+        return None
+    if abs(never - math.log(8 / 7)) < 5e-3:
+        return "(c): on seven modes the density is even higher; but what is -log p on the eighth?"
+    return "(c): a point of the eighth mode has density 0; what does that do to the average?"
 
 
-EVALUATIONS = Exercise(
-    id="1-4",
-    title="count the network evaluations for 1,000 points",
-    setup="",
-    stub="evaluations = ..., ..., ..., ..., ...   # YOUR CODE HERE: five whole numbers",
+NATS = Exercise(
+    id="1-2",
+    title="three faults of a model, in nats",
+    setup="import math",
+    stub="nats_above = ..., ..., ...   # YOUR CODE HERE: three numbers, for (a), (b) and (c)",
     solution="""
-evaluations = 1000, 1000, 25 * 1000, (2 * 25 - 1) * 1000, 2 * 25 * 1000
+wide = 2 * (math.log(0.2 / 0.1) + (0.1**2 / 0.2**2 - 1) / 2)   # two coordinates
+nats_above = wide, math.log(2), math.inf
 """,
-    answer="evaluations",
-    check=_check_evaluations,
-    hint="The table at the top of minildm/samplers.py has the calls per step. Mind the last step.",
+    answer="nats_above",
+    check=_check_nats,
+    hint="The distance to the bound is the average over the data of log p - log p_model.",
     wrong=(
-        ((1000, 2000, 25_000, 49_000, 50_000), "in training only"),
-        ((1000, 1000, 25_000, 50_000, 50_000), "the last step"),
-        ((1000, 1000, 25_000, 25_000, 50_000), "both ends"),
-        ((1000, 1000, 25_000, 49_000, 25_000), "with the condition and without"),
-        ((1000, 1000, 25, 49, 50), "for one point"),
-        ((3, 1000, 25_000, 49_000, 50_000), "is not right"),
-        ((1000, 1000), "five whole numbers"),
+        ("nats_above = wide / 2, math.log(2), math.inf", "one coordinate"),
+        ("nats_above = 3 - 2 * math.log(2), math.log(2), math.inf", "other way round"),
+        ("nats_above = 2 * math.log(2), math.log(2), math.inf", "lacks a part"),
+        ("nats_above = 1.0, math.log(2), math.inf", "log of the ratio"),
+        ("nats_above = wide, 0.5, math.inf", "half of the density"),
+        ("nats_above = wide, math.log(2), math.log(8 / 7)", "even higher"),
+        ("nats_above = wide, math.log(2), 0.0", "has density 0"),
+        ((1.0, 2.0), "three numbers"),
     ),
-    praise='a guided picture of 25 steps costs 50 calls: that is what "slow" means.',
+    praise="likelihood forgives garbage (b), and never forgives a missing mode (c).",
 )
 
 
 # --- 1-3 ------------------------------------------------------------------------------------------
 
-_CURVES = ([1.0, 5.0, 8.0, 3.0, 7.0], [8.0, 8.0, 6.5, 6.0, 7.9], [2.0, 4.0, 4.0, 8.0], [5.0, 2.0])
+_CURVES = tuple(
+    torch.tensor(curve, dtype=torch.float64)
+    for curve in ([1, 5, 8, 3, 7], [8, 8, 6.5, 6, 7.9], [2, 4, 4, 8], [5, 2])
+)
 
 
 def _check_fall(function) -> str | None:
-    got = [float(function(curve)) for curve in _CURVES]
-    wanted = [largest_fall(curve) for curve in _CURVES]
+    got = [float(function(curve.clone())) for curve in _CURVES]
+    wanted = [largest_fall(curve.tolist()) for curve in _CURVES]
     wrong = [not abs(a - b) < 1e-6 for a, b in zip(got, wanted, strict=True)]  # NaN is wrong, too
     if not any(wrong):
         return None
@@ -189,7 +122,7 @@ def _check_fall(function) -> str | None:
         if all(abs(a - b) < 1e-6 for a, b in zip(got, other, strict=True)):
             return f"your function sees {words}"
     k = wrong.index(True)
-    return f"for {_CURVES[k]} it should be {wanted[k]:g}; yours is {got[k]:g}"
+    return f"for {_CURVES[k].tolist()} it should be {wanted[k]:g}; yours is {got[k]:g}"
 
 
 FALL = Exercise(
@@ -202,18 +135,17 @@ def fall(curve):
 """,
     solution="""
 def fall(curve):
-    curve = torch.tensor(curve)
     return float((curve.cummax(0).values - curve).max())
 """,
     answer="fall",
     check=_check_fall,
-    hint="torch.cummax gives the highest value so far; subtract the curve, take the largest.",
+    hint="curve.cummax(0).values has the highest value so far, at each place.",
     wrong=(
         ("def fall(c):\n    return max(c) - min(c)", "whole range"),
         ("def fall(c):\n    return max(c) - c[-1]", "recovered"),
         ("def fall(c):\n    return max(a - b for a, b in zip(c, c[1:]))", "a slide counts"),
         (
-            "def fall(c):\n    c = torch.tensor(c)\n    return (c - c.cummax(0).values).min()",
+            "def fall(c):\n    return (c - c.cummax(0).values).min()",
             "wrong sign",
         ),
         ("def fall(c):\n    return 1.0", "should be"),
@@ -221,4 +153,77 @@ def fall(curve):
     praise="0 for a curve that only rises; it sees a collapse also where training recovers.",
 )
 
-EXERCISES = [ENTROPY, EFFECTIVE, FALL, EVALUATIONS]
+
+# --- 1-4 ------------------------------------------------------------------------------------------
+
+_WALKS = {25: [0.95, 0.94, 0.96], 1: [0.1, 0.2, 0.1], 10: [0.93, 0.8, 0.9], 5: [0.7, 0.85, 0.6]}
+_PROMISES = (0.05, 0.55, 0.7, 0.75, 0.85, 0.94, 0.99)
+
+
+def _enough(judged_by, order=sorted) -> list[float]:
+    def first(share):
+        return next((n for n in order(_WALKS) if judged_by(_WALKS[n]) >= share), math.inf)
+
+    return [first(share) for share in _PROMISES]
+
+
+def _check_enough(function) -> str | None:
+    given = [function({n: list(v) for n, v in _WALKS.items()}, share) for share in _PROMISES]
+    given = [float(n) for n in given]
+    wanted = _enough(min)
+    if given == wanted:
+        return None
+    for other, words in (
+        (_enough(lambda v: sum(v) / len(v)), "that is for the mean; a promise is about the worst"),
+        (_enough(max), "that is for the best seed; a promise is about the worst"),
+        (_enough(min, list), "the numbers come in any order: look for the smallest"),
+        ([min(n, 25) for n in wanted], "if no number is enough, do not promise it: infinity"),
+    ):
+        if given == other:
+            return words
+    k = next(i for i, pair in enumerate(zip(given, wanted, strict=True)) if pair[0] != pair[1])
+    return f"for {_WALKS} and {_PROMISES[k]} the answer is {wanted[k]}; yours is {given[k]}"
+
+
+ENOUGH = Exercise(
+    id="1-4",
+    title="as many evaluations as a promise needs",
+    setup="import math",
+    stub="""
+def enough_for_all(by_steps, share):
+    return ...   # YOUR CODE HERE: a number of evaluations
+""",
+    solution="""
+def enough_for_all(by_steps, share):
+    return min((n for n, shares in by_steps.items() if min(shares) >= share), default=math.inf)
+""",
+    answer="enough_for_all",
+    check=_check_enough,
+    hint="Which of the seeds decides whether a promise is kept?",
+    wrong=(
+        (
+            "def enough_for_all(by, share):\n"
+            "    return min((n for n in by if sum(by[n]) / len(by[n]) >= share), default=math.inf)",
+            "the mean",
+        ),
+        (
+            "def enough_for_all(by, share):\n"
+            "    return min((n for n, v in by.items() if max(v) >= share), default=math.inf)",
+            "best seed",
+        ),
+        (
+            "def enough_for_all(by, share):\n"
+            "    return next((n for n, v in by.items() if min(v) >= share), math.inf)",
+            "any order",
+        ),
+        (
+            "def enough_for_all(by, share):\n"
+            "    return min((n for n, v in by.items() if min(v) >= share), default=25)",
+            "do not promise",
+        ),
+        ("def enough_for_all(by, share):\n    return 10", "the answer is"),
+    ),
+    praise="a mean over seeds says what to expect, the worst of them what to promise.",
+)
+
+EXERCISES = [SHARES, NATS, FALL, ENOUGH]

@@ -31,26 +31,27 @@ def sample_panels(panels: Mapping[str, Tensor], points: int = 1500, reach: float
             ax.plot(mode[0] + 3 * STD * angle.cos(), mode[1] + 3 * STD * angle.sin(), lw=0.6,
                     color=GREY)  # fmt: skip
         ax.set(xlim=(-reach, reach), ylim=(-reach, reach), xticks=[], yticks=[], aspect="equal")
-        ax.set(title=title, xlabel=f"{float(near.double().mean()):.0%} in a cluster")
+        ax.set(title=title, xlabel=f"{float(near.double().mean()):.0%} near a mode")
     return fig
 
 
 def tuning_plane(table: Mapping[str, Mapping[str, Sequence[dict]]]) -> Figure:
-    """Every training of a search: effective modes to the right, share in a cluster upwards.
+    """Every training of a search: effective modes to the right, share near a mode upwards.
 
     ``table``: model -> setting -> runs with "effective modes" and "near a mode". The best corner is
-    at the top right, where the data are.
+    at the top right, where the data are; the axis is stretched there.
     """
-    fig, ax = axes(height=3.6)
+    fig, ax = axes(height=3.8)
+    ax.set_xscale("function", functions=(lambda x: x**3, lambda x: abs(x) ** (1 / 3)))
     for k, (name, options) in enumerate(table.items()):
         runs = [run for some in options.values() for run in some]
         x, y = ([run[key] for run in runs] for key in ("effective modes", "near a mode"))
         ax.plot(x, y, MARKERS[k], color=COLOURS[k], markersize=6, alpha=0.75, label=name,
                 markeredgewidth=0)  # fmt: skip
     ax.plot(MODES, 0.989, "*", color="black", markersize=12, label="the data")
-    ax.set(xlim=(0.8, MODES + 0.2), ylim=(0, 1.04))
-    ax.set(xlabel="effective clusters (evenness)", ylabel="share in a cluster (quality)")
-    ax.legend(loc="lower left")
+    ax.set(xlim=(0.8, MODES + 0.1), ylim=(-0.03, 1.04), xticks=(1, 3, 4, 5, 6, 7, 7.5, 8))
+    ax.set(xlabel="effective modes (evenness)", ylabel="share near a mode (quality)")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 0.12))
     return fig
 
 

@@ -19,7 +19,7 @@ class Work(NamedTuple):
     idea: str
 
 
-STRANDS = ("likelihood", "game", "diffusion", "language and latents", "after")
+STRANDS = ("likelihood", "game", "diffusion", "language and latents", "one part replaced")
 TIMELINE = (
     Work("VAE", 2013, 12, "1312.6114", "kingma2014vae", "likelihood",
          "encode, decode, and bound the likelihood from below"),
@@ -43,16 +43,16 @@ TIMELINE = (
          "language and latents", "amplify what the condition changes"),
     Work("Stable Diffusion", 2022, 8, "", "stabilityai2022release", "language and latents",
          "a large LDM with public weights"),
-    Work("Rectified flow", 2022, 9, "2209.03003", "liu2023rectified", "after",
+    Work("Rectified flow", 2022, 9, "2209.03003", "liu2023rectified", "one part replaced",
          "straight lines from noise to data"),
-    Work("Flow matching", 2022, 10, "2210.02747", "lipman2023flow", "after",
+    Work("Flow matching", 2022, 10, "2210.02747", "lipman2023flow", "one part replaced",
          "learn the velocity of any path from noise to data"),
-    Work("DiT", 2022, 12, "2212.09748", "peebles2023dit", "after",
+    Work("DiT", 2022, 12, "2212.09748", "peebles2023dit", "one part replaced",
          "a transformer in place of the UNet"),
-    Work("Consistency models", 2023, 3, "2303.01469", "song2023consistency", "after",
+    Work("Consistency models", 2023, 3, "2303.01469", "song2023consistency", "one part replaced",
          "one network call instead of a walk"),
-    Work("SDXL", 2023, 7, "2307.01952", "podell2024sdxl", "after",
+    Work("SDXL", 2023, 7, "2307.01952", "podell2024sdxl", "one part replaced",
          "a larger UNet, two text encoders"),
-    Work("Stable Diffusion 3", 2024, 3, "2403.03206", "esser2024sd3", "after",
+    Work("Stable Diffusion 3", 2024, 3, "2403.03206", "esser2024sd3", "one part replaced",
          "rectified flow, a transformer, three text encoders"),
 )  # fmt: skip

@@ -2,13 +2,15 @@
 
 drawn_to_size  a picture and its latent with squares of the same size
 milestones     when something happens on the way from noise to data, for each thing and each way
+what_is_left   what can be read at each noise level, and how many pictures are refused
+unet_sketch    the shape that gives the UNet its name
 concept_map    the five concepts, each in its place in training and in generation
 in_colours     latents as small pictures: three of their channels
 as_picture     one latent, drawn so
 error_map      where a picture differs from another one, dark on white
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from matplotlib.axes import Axes
@@ -16,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from torch import Tensor
 
-from book.figures import COLOURS, GREY, MARKERS, WIDTH, in_rgb, named_rows
+from book.figures import COLOURS, GREY, MARKERS, WIDTH, axes, in_rgb, look, named_rows
 
 REACH = 3.0  # latents are drawn from -REACH to REACH
 CONCEPTS = {
@@ -93,12 +95,53 @@ def milestones(
     return fig
 
 
-def concept_map(pictures: Mapping[str, Tensor]) -> Figure:
+def what_is_left(
+    levels: Sequence[int], read: Mapping[str, Sequence[float]], refused: Sequence[float]
+) -> Figure:
+    """Left: a curve for each attribute, 1 is all and 0 is guessing. Right: pictures refused."""
+    fig, (left, right) = axes(2, height=3.2, width_ratios=(2, 1))
+    for k, (kind, shares) in enumerate(read.items()):
+        left.plot(levels, shares, label=kind, **look(k))
+    left.axhline(0, color=GREY, linewidth=0.8)
+    left.set(xlabel="noise level t", ylabel="read right, beyond guessing")
+    left.legend(loc="lower left")
+    right.plot(levels, refused, color=GREY, marker="o")
+    right.set(xlabel="noise level t", ylabel="refused as a scene", ylim=(-0.03, 1.03))
+    return fig
+
+
+def unet_sketch(sides: tuple[int, int], condition: str = "text") -> Figure:
+    """Maps of ``sides`` places a side, down and up again, with the bridge between them."""
+    fig = Figure(figsize=(WIDTH, 2.5))
+    ax = fig.add_axes((0, 0, 1, 1), xlim=(0, 72), ylim=(0, 25))
+    ax.axis("off")
+    large, small = (f"{side} × {side} places" for side in sides)
+    for left, y, places in ((14, 14, large), (29, 3, small), (44, 14, large)):
+        ax.add_patch(FancyBboxPatch((left, y), 14, 6, boxstyle="round,pad=0.1", facecolor="white",
+                                    edgecolor=COLOURS[4], linewidth=1.8))  # fmt: skip
+        ax.text(left + 7, y + 3, f"look, at\n{places}", ha="center", va="center", fontsize=8.5)
+    style = {"arrowstyle": "-|>", "mutation_scale": 11, "color": "black", "linewidth": 1.1}
+    for start, end in (((9, 17), (13.6, 17)), ((28.3, 17), (43.6, 17)), ((58.3, 17), (62.5, 17)),
+                       ((21, 13.7), (29, 8.5)), ((43.2, 8.5), (51, 13.7))):  # fmt: skip
+        ax.add_patch(FancyArrowPatch(start, end, shrinkA=0, shrinkB=0, **style))
+    for x, y, text, colour in (
+        (4.5, 17, "$z_t$", "black"), (67, 17, "estimate\n$\\hat z_0$", "black"),
+        (36, 18.4, "bridge: the details", GREY),
+        (20, 10.2, "halve", GREY), (52, 10.2, "double", GREY),
+        (36, 23.3, f"each part is told the level $t$ and the {condition}", GREY),
+        (36, 1.2, "sees the large parts", GREY),
+    ):  # fmt: skip
+        ax.text(x, y, text, ha="center", va="center", fontsize=8.5, color=colour)
+    return fig
+
+
+def concept_map(pictures: Mapping[str, Tensor], condition: str = "text") -> Figure:
     """Three rows: train the autoencoder, train the UNet, make a picture; badges 1 to 5 as CONCEPTS.
 
     ``pictures`` are drawn in their places, each (3, H, W) in [-1, 1]: "picture", "round trip",
     "latent", "noisy", "estimate" for training; "noise", "half way", "end", "made" for making one.
-    Raises ValueError if one is missing.
+    ``condition``: what the network is told besides t. 64-pixel pictures are drawn dot by dot at 80
+    dots per inch. Raises ValueError if one is missing.
     """
     needed = {"picture", "round trip", "latent", "noisy", "estimate", "noise", "half way", "end"}
     if missing := (needed | {"made"}) - set(pictures):
@@ -118,8 +161,8 @@ def concept_map(pictures: Mapping[str, Tensor]) -> Figure:
                      (17.5, "C  Make a picture")):  # fmt: skip
         ax.text(1, y, title, weight="bold", fontsize=10)
     _lane_a(ax, show)
-    _lane_b(ax, show)
-    _lane_c(ax, show)
+    _lane_b(ax, show, condition)
+    _lane_c(ax, show, condition)
     for k, name in CONCEPTS.items():
         _badge(ax, 3 + 17 * (k - 1), 1, k)
         ax.text(4.6 + 17 * (k - 1), 1, name, fontsize=8.5, va="center")
@@ -136,21 +179,21 @@ def _lane_a(ax: Axes, show) -> None:
     _compare(ax, 8, 74, 53.3)
 
 
-def _lane_b(ax: Axes, show) -> None:
+def _lane_b(ax: Axes, show, condition: str) -> None:
     show("latent", 2, 26, "$z_0$, from $E$", 1)
     _box(ax, 17, 27, "add noise\n$\\epsilon$, level $t$", 2)
     show("noisy", 37, 26, "$z_t$")
-    _box(ax, 52, 27, "UNet,\ntold $t$ and text", 5)
+    _box(ax, 52, 27, f"UNet, told\n$t$ and {condition}", 5)
     show("estimate", 72, 26, "estimate $\\hat z_0$")
     _arrows(ax, 30, (10.5, 16.5), (28, 36.5), (45.5, 51.5), (63, 71.5))
     _compare(ax, 8, 74, 35.3)
 
 
-def _lane_c(ax: Axes, show) -> None:
+def _lane_c(ax: Axes, show, condition: str) -> None:
     show("noise", 2, 6, "noise $z_T$:\nno picture goes in")
-    _box(ax, 14.5, 7, "UNet,\ntold $t$ and text", 5)
+    _box(ax, 14.5, 7, f"UNet, told\n$t$ and {condition}", 5)
     show("half way", 29.5, 6, "$z_t$, half way")
-    _box(ax, 41, 7, "UNet,\ntold $t$ and text", 5)
+    _box(ax, 41, 7, f"UNet, told\n$t$ and {condition}", 5)
     show("end", 56, 6, "latent $z_0$", 1)
     _box(ax, 66.5, 7, "$D$", 4, width=6)
     show("made", 76, 6, "new picture")

@@ -1,25 +1,77 @@
 """Exercises of chapter 3, the algorithm from end to end."""
 
+import math
+
 import torch
 
 from book.exercises import Exercise
+from minildm.schedule import DiscreteSchedule, cosine_betas
 
 
-def _check_compression(answer) -> str | None:
-    small, large = float(answer(3, 512, 512, 4, 64, 64)), float(answer(1, 28, 28, 4, 7, 7))
-    if abs(small - 64) < 1e-9:
-        return (
-            "64 counts positions only; a position of the image has C numbers, one of the latent c"
-        )
-    if abs(small - 1 / 48) < 1e-9:
-        return "that is latent per image; turn the fraction round: larger means smaller latents"
-    if not (abs(small - 48) < 1e-9 and abs(large - 4) < 1e-9):  # NaN is not close either
-        return (
-            "count the numbers on both sides: C H W in the image, c h w in the latent; then divide"
-        )
-    if not abs(float(answer(3, 8, 8, 16, 4, 4)) - 0.75) < 1e-9:
-        return "do not round: a latent can be larger than its image, and the ratio below 1"
+def _check_level(answer) -> str | None:
+    snr = DiscreteSchedule(cosine_betas(1000)).snr  # (1001,), from infinity down
+    cases = [(500, 5.5), (300, 3.0), (700, 0.5), (400, 1.0)]
+    given = [float(answer(snr, t, s)) for t, s in cases]
+    for power, words in (
+        (2, None),
+        (0, "that is t again; of larger latents more shows through at t"),
+        (1, "s multiplies the amplitude; the SNR is a ratio of powers"),
+        (-2, "turned round: larger latents need a noisier level, not a calmer one"),
+    ):
+        wanted = [int((snr * s**power <= snr[t]).nonzero()[0]) for t, s in cases]
+        if all(abs(a - b) <= 1 for a, b in zip(given, wanted, strict=True)):  # NaN is not near
+            return words
+    if not all(math.isfinite(g) and g == int(g) for g in given):
+        return "a level is asked for, a whole number from 0 to 1000, and not an SNR"
+    return "which SNR do latents of standard deviation s have at a level? Compare it with snr[t]"
+
+
+def _check_jump(answer) -> str | None:
+    generator = torch.Generator().manual_seed(0)
+    z, eps = torch.randn(2, 4, 3, 3, generator=generator, dtype=torch.float64)
+    s, t = torch.tensor([0.6, 0.2], dtype=torch.float64)  # alpha_bar of the two levels
+    given = torch.as_tensor(answer(z, eps, s, t)).double()
+    ratio = t / s
+    for wrong, hint in [
+        (t**0.5 * z + (1 - t) ** 0.5 * eps, "that is (3.4) from z_0; part of the way is done"),
+        (
+            ratio**0.5 * z + (1 - t) ** 0.5 * eps,
+            "z_s has noise in it already; all of 1 - alpha_bar_t would be too much",
+        ),
+        (ratio * z + (1 - ratio) * eps, "amplitudes are the roots of these"),
+        (
+            ratio**0.5 * z + (s - t) ** 0.5 * eps,
+            "the noise that is added: is the variance still 1, if that of z_s is?",
+        ),
+        (
+            (1 - s + t) ** 0.5 * z + (s - t) ** 0.5 * eps,
+            "the factors of the steps are multiplied: what is left is a ratio, no difference",
+        ),
+    ]:
+        if torch.allclose(given, wrong, atol=1e-6):
+            return hint
+    if not torch.allclose(given, ratio**0.5 * z + (1 - ratio) ** 0.5 * eps, atol=1e-6):
+        return "the product of 1 - beta_i over s < i <= t is alpha_bar_t / alpha_bar_s"
     return None
+
+
+def _check_errors(answer) -> str | None:
+    if not isinstance(answer, tuple | list) or len(answer) != 2:
+        return "two numbers: the error of z0, and that of v"
+    z0, v = (float(part) for part in answer)
+    for (first, second), words in (
+        ((0.36, 0.45), None),
+        (
+            (0.0225, 0.1125),
+            "the other way round: where there is much noise, the error of z0 is the larger",
+        ),
+        ((0.36, 0.36), "right for z0; the error of v is the sum of the other two"),
+        ((0.27, 0.36), "an SNR of 1/4 is alpha_bar / (1 - alpha_bar): alpha_bar is 1/5, not 1/4"),
+        ((0.18, 0.27), "these are squared errors: the SNR itself is their ratio, not its root"),
+    ):
+        if abs(z0 - first) < 1e-3 and abs(v - second) < 1e-3:
+            return words
+    return "err(eps) = alpha_bar err(v), err(z0) = (1 - alpha_bar) err(v): first find alpha_bar"
 
 
 def _check_reverse_mean(answer) -> str | None:
@@ -82,41 +134,35 @@ def _check_ddim(answer) -> str | None:
     return None
 
 
-def _check_guide(answer) -> str | None:
-    u, c = torch.tensor([0.0, 1.0, 2.0]), torch.tensor([1.0, -1.0, 2.5])
-    given = answer(u, c, 3.0)
-    if torch.allclose(given, u + 4.0 * (c - u)):
-        return "w = 1 must give the conditional estimate alone; yours amplifies it already there"
-    if torch.allclose(given, c + 3.0 * (u - c)):
-        return "this moves away from the condition: the arrow goes from u to c"
-    if torch.allclose(given, 3.0 * (c - u)):
-        return "start somewhere: the arrow c - u has to be added to the unconditional estimate"
-    if torch.allclose(given, (u + 3.0 * c) / 4.0):
-        return "that is an average, and stays between the two; guidance goes beyond the second"
-    if not torch.allclose(given, u + 3.0 * (c - u)):
-        return "start at eps_u and go w times along the arrow from eps_u to eps_c"
-    return None
-
-
-def _check_scale(answer) -> str | None:
-    generator = torch.Generator().manual_seed(0)
-    z = 3.0 + 5.0 * torch.randn(64, 4, 7, 7, generator=generator)
-    z[:, 1] *= 0.2
-    given = torch.as_tensor(answer(z)).float()
-    if given.numel() > 1:
-        return "one number for all latents: scaled apart, channels or digits would change meaning"
-    std = float(z.std())
-    for wrong, hint in [
-        (std, "multiplying by the standard deviation makes it larger still; which factor gives 1?"),
-        (1 / std**2, "the variance is a square; a factor on z acts on the standard deviation"),
-        (float(1 / z.square().mean().sqrt()), "a mean is no spread: subtract it, as std does"),
-        (1 / float(z.abs().max()), "one outlier would decide; use the spread of all latents"),
-    ]:
-        if abs(float(given) / wrong - 1) < 1e-3:
-            return hint
-    if not abs(float(given) * std - 1) < 1e-3:
-        return "after the scaling, (scale * z).std() should be 1"
-    return None
+def _check_batch(answer) -> str | None:
+    size, kept = 2000, 300
+    number = torch.arange(kept, dtype=torch.float32)
+    z0, labels = number.view(-1, 1, 1, 1).expand(-1, 2, 7, 7), torch.arange(kept) % 10
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        z, label = (torch.as_tensor(part) for part in answer(z0, labels, size))
+        if z.shape == (size, 2, 7, 7):
+            alone = [int(answer(z0, labels, 1)[1]) == 10 for _ in range(200)]  # hidden?
+    if z.shape != (size, 2, 7, 7) or label.shape != (size,):
+        got = f"{tuple(z.shape)} and {tuple(label.shape)}"
+        return f"latents (size, 2, 7, 7) and labels (size,) are asked for; yours have {got}"
+    which = z[:, 0, 0, 0].double()  # z0[k] is full of k
+    known = torch.isin(which, number.double()).all() and torch.isin(label, torch.arange(11)).all()
+    if not known:
+        return "latents as they are in z0, and labels from 0 to 10"
+    hidden, own = label == 10, which.long() % 10 == label
+    share = float(hidden.double().mean())
+    if not own[~hidden & (label > 0)].all():
+        return "label k must be that of latent k: one draw of indices for both"
+    if not own[~hidden].all():
+        return "0 is a digit: a tenth of all pictures would count as zeros; hidden labels are 10"
+    if len(which.unique()) < kept // 2:
+        return "always the same latents: draw the indices anew each time, from all of them"
+    if not any(alone) and not hidden.any():
+        return "no label is ever hidden, so the network never learns what to do without one"
+    if (share < 0.05 and any(alone)) or (share > 0.95 and not all(alone)):
+        return "all labels of a batch are hidden at once, or none: draw for each"
+    return None if 0.06 < share < 0.14 else f"one label in ten is hidden; of yours {share:.0%}"
 
 
 def _ddim(value: str) -> str:
@@ -131,47 +177,80 @@ def _ddim(value: str) -> str:
 EXERCISES = [
     Exercise(
         id="3-1",
-        title="how many times fewer numbers a latent holds than its image",
-        stub="""def compression(C, H, W, c, h, w):
-    return ...   # YOUR CODE HERE""",
-        solution="""def compression(C, H, W, c, h, w):
-    return (C * H * W) / (c * h * w)""",
-        answer="compression",
-        check=_check_compression,
-        hint="A tensor of shape (C, H, W) holds C * H * W numbers.",
+        title="what the scale of the latents does to a level",
+        setup="import torch",
+        stub="""def level_for(snr, t, s):
+    return ...   # YOUR CODE HERE: a level, 0 to 1000""",
+        solution="""def level_for(snr, t, s):
+    return int((s**2 * snr <= snr[t]).nonzero()[0])""",
+        answer="level_for",
+        check=_check_level,
+        hint="A factor s on the latents multiplies signal², and with it the SNR, by s².",
         wrong=(
-            ("compression = lambda C, H, W, c, h, w: (H * W) / (h * w)", "positions only"),
+            ("level_for = lambda snr, t, s: t", "that is t again"),
+            ("level_for = lambda snr, t, s: int((s * snr <= snr[t]).nonzero()[0])", "powers"),
             (
-                "compression = lambda C, H, W, c, h, w: (c * h * w) / (C * H * W)",
-                "turn the fraction",
+                "level_for = lambda snr, t, s: int((snr / s**2 <= snr[t]).nonzero()[0])",
+                "turned round",
             ),
-            ("compression = lambda C, H, W, c, h, w: (C * H * W) // (c * h * w)", "do not round"),
-            ("compression = lambda C, H, W, c, h, w: H / h", "count the numbers"),
+            ("level_for = lambda snr, t, s: snr[t] / s**2", "not an SNR"),
+            ("level_for = lambda snr, t, s: 1000", "Compare it"),
         ),
-        praise="Stable Diffusion diffuses 48 times fewer numbers than its pictures have.",
+        praise="for 5.5, Stable Diffusion's, t = 500 becomes nearly 890: it is late.",
     ),
     Exercise(
         id="3-2",
-        title="the factor that gives latents a standard deviation of 1",
-        stub="""def latent_scale(z):
-    return ...   # YOUR CODE HERE""",
-        solution="""def latent_scale(z):
-    return 1 / z.std()""",
-        answer="latent_scale",
-        check=_check_scale,
-        hint="Multiplying z by a number multiplies its standard deviation by the same number.",
+        title="the jump from one level to any later one",
+        stub="""def jump_on(z_s, eps, alpha_bar_s, alpha_bar_t):
+    return ...   # YOUR CODE HERE: z_t, shaped like z_s""",
+        solution="""def jump_on(z_s, eps, alpha_bar_s, alpha_bar_t):
+    left = alpha_bar_t / alpha_bar_s
+    return left ** 0.5 * z_s + (1 - left) ** 0.5 * eps""",
+        answer="jump_on",
+        check=_check_jump,
+        hint="Write out the product of 1 - beta_i from s + 1 to t, with two values of alpha_bar.",
         wrong=(
-            ("latent_scale = lambda z: z.std()", "larger still"),
-            ("latent_scale = lambda z: 1 / z.var()", "variance is a square"),
-            ("latent_scale = lambda z: 1 / z.square().mean().sqrt()", "subtract it"),
-            ("latent_scale = lambda z: 1 / z.abs().max()", "outlier"),
-            ("latent_scale = lambda z: 1 / z.std(dim=(0, 2, 3))", "one number"),
-            ("latent_scale = lambda z: 0.18215", "should be 1"),
+            ("jump_on = lambda z, e, s, t: t ** 0.5 * z + (1 - t) ** 0.5 * e", "from z_0"),
+            (
+                "jump_on = lambda z, e, s, t: (t / s) ** 0.5 * z + (1 - t) ** 0.5 * e",
+                "noise in it already",
+            ),
+            ("jump_on = lambda z, e, s, t: t / s * z + (1 - t / s) * e", "the roots"),
+            (
+                "jump_on = lambda z, e, s, t: (t / s) ** 0.5 * z + (s - t) ** 0.5 * e",
+                "still 1",
+            ),
+            (
+                "jump_on = lambda z, e, s, t: (1 - s + t) ** 0.5 * z + (s - t) ** 0.5 * e",
+                "no difference",
+            ),
+            ("jump_on = lambda z, e, s, t: z", "the product of"),
         ),
-        praise="0.18215 is this number for Stable Diffusion's autoencoder and data.",
+        praise="with s = 0, where alpha_bar is 1, it is (3.4); with s = t - 1, the single step.",
     ),
     Exercise(
         id="3-3",
+        title="from the error of eps to those of z0 and v",
+        stub="error_of_z0, error_of_v = ..., ...   # YOUR CODE HERE: two numbers",
+        solution="""alpha_bar = 0.25 / (1 + 0.25)        # SNR = alpha_bar / (1 - alpha_bar)
+error_of_v = 0.09 / alpha_bar
+error_of_z0 = (1 - alpha_bar) * error_of_v
+both = error_of_z0, error_of_v""",
+        answer="both",
+        check=_check_errors,
+        hint="The legend of the figure has both factors. What is alpha_bar at an SNR of 1/4?",
+        wrong=(
+            ("both = 0.09 * 0.25, 0.09 * 1.25", "the other way round"),
+            ("both = 0.36, 0.36", "right for z0"),
+            ("both = 0.27, 0.36", "1/5"),
+            ("both = 0.18, 0.27", "squared errors"),
+            ("both = 0.09, 0.09", "first find"),
+            ("both = 0.36", "two numbers"),
+        ),
+        praise="at a noisy level a small error of eps is cheap: that of z0 is four times as large.",
+    ),
+    Exercise(
+        id="3-4",
         title="the mean of one reverse step, from the predicted noise",
         stub="""def reverse_mean(z_t, eps_hat, beta_t, alpha_bar_t):
     return ...   # YOUR CODE HERE""",
@@ -194,26 +273,60 @@ EXERCISES = [
         praise="this is the deterministic half of the step; sigma_t xi is the other.",
     ),
     Exercise(
-        id="3-4",
-        title="classifier-free guidance in one line",
-        stub="""def guide(eps_u, eps_c, w):
-    return ...   # YOUR CODE HERE""",
-        solution="""def guide(eps_u, eps_c, w):
-    return eps_u + w * (eps_c - eps_u)""",
-        answer="guide",
-        check=_check_guide,
-        hint="w = 0 must return eps_u, w = 1 must return eps_c; elsewhere: a straight line.",
+        id="3-5",
+        title="a batch for training, without the two faults",
+        setup="import torch",
+        stub="""def batch(z0, labels, size):
+    return ...   # YOUR CODE HERE: latents (size, 2, 7, 7) and their labels (size,)""",
+        solution="""def batch(z0, labels, size):
+    i = torch.randint(len(z0), (size,))                   # the same for both
+    return z0[i], torch.where(torch.rand(size) < 0.1, 10, labels[i])""",
+        answer="batch",
+        check=_check_batch,
+        hint="Which label belongs to z0[7]? And what does the network take a 0 for?",
         wrong=(
-            ("guide = lambda u, c, w: u + (1 + w) * (c - u)", "w = 1"),
-            ("guide = lambda u, c, w: c + w * (u - c)", "away from the condition"),
-            ("guide = lambda u, c, w: w * (c - u)", "start somewhere"),
-            ("guide = lambda u, c, w: (u + w * c) / (1 + w)", "average"),
-            ("guide = lambda u, c, w: u", "go w times"),
+            (
+                "def batch(z0, labels, size):\n"
+                "    i, j = torch.randint(len(z0), (2, size))\n"
+                "    return z0[i], torch.where(torch.rand(size) < 0.1, 10, labels[j])",
+                "one draw of indices",
+            ),
+            (
+                "def batch(z0, labels, size):\n"
+                "    i = torch.randint(len(z0), (size,))\n"
+                "    return z0[i], torch.where(torch.rand(size) < 0.1, 0, labels[i])",
+                "0 is a digit",
+            ),
+            (
+                "def batch(z0, labels, size):\n"
+                "    i = torch.randint(len(z0), (size,))\n"
+                "    return z0[i], torch.where(torch.rand(1) < 0.1, 10, labels[i])",
+                "draw for each",
+            ),
+            (
+                "def batch(z0, labels, size):\n"
+                "    i = torch.randint(len(z0), (size,))\n"
+                "    return z0[i], labels[i]",
+                "no label is ever hidden",
+            ),
+            (
+                "def batch(z0, labels, size):\n"
+                "    i = torch.arange(size) % 8\n"
+                "    return z0[i], torch.where(torch.rand(size) < 0.1, 10, labels[i])",
+                "always the same",
+            ),
+            (
+                "def batch(z0, labels, size):\n"
+                "    i = torch.randint(len(z0), (size,))\n"
+                "    return z0[i], torch.where(torch.rand(size) < 0.9, 10, labels[i])",
+                "one label in ten",
+            ),
+            ("batch = lambda z0, labels, size: (z0, labels)", "yours have"),
         ),
-        praise="`minildm.denoise.guided` does the same for z0 and eps together.",
+        praise="labels drawn apart say nothing, so a network learns to overlook them.",
     ),
     Exercise(
-        id="3-5",
+        id="3-6",
         title="one step of DDIM, for a network that predicts the noise",
         stub="""def ddim_from_eps(z_t, eps_hat, alpha_bar_t, alpha_bar_s):
     return ...   # YOUR CODE HERE: z_s, shaped like z_t""",

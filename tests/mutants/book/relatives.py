@@ -3,6 +3,7 @@
 from mutants import Mutant
 
 LIKELIHOOD, RELATIVES = "tests/book/test_likelihood.py", "tests/book/test_comparison.py"
+ADJECTIVES = "tests/book/test_adjectives.py"
 
 MUTANTS = [
     Mutant(0, 'likelihood: the divergence with the wrong sign', 'chapters/book/ch01_background/likelihood.py',
@@ -60,4 +61,10 @@ MUTANTS = [
     Mutant(0, 'training: gradients pile up', 'chapters/book/ch01_background/comparison.py',
         '                optimizer.zero_grad()\n',
         '', (RELATIVES,)),
+    Mutant(0, 'adjectives: a verdict stands on two trainings', 'chapters/book/ch01_background/adjectives.py',
+        'if trainings < ENOUGH:',
+        'if trainings < 2:', (ADJECTIVES,)),
+    Mutant(0, 'adjectives: trainings for the noise count as those for v', 'chapters/book/ch01_background/adjectives.py',
+        'if "EPS" not in label',
+        'if label', (ADJECTIVES,)),
 ]  # fmt: skip
