@@ -42,6 +42,9 @@ PLANS = {
     "brightness": "Do samples get as dark and as light as the data, and what does the schedule "
     "matter?",
     "flow": "Does flow matching need fewer steps than older schedules, at an equal budget?",
+    "times": "At which times should a flow be trained, and at which should its walk stop?",
+    "mean-flow": "How near does one step come without a teacher, by the average velocity?",
+    "autoguidance": "Is it better to guide a model away from a worse one than from no text?",
 }
 JUDGES = {
     "digit-classifier": "the judge of digits; minutes",
@@ -112,6 +115,20 @@ def measure_guidance(seeds: list[int]) -> dict:
     return measure_guidance(_book("shapes"), seeds)
 
 
+def measure_ways(seeds: list[int]) -> dict:
+    """guidance in a stretch of noise levels, and projected (try seeds 0 to 4)"""
+    from book.ch08_outlook.guidance_ways import measure_ways
+
+    return measure_ways(_book("shapes"), seeds)
+
+
+def measure_distances(seeds: list[int]) -> dict:
+    """an unbiased distance beside the Fréchet distance, for 100 to 1,000 pictures (0 to 4)"""
+    from book.ch08_outlook.kernel_distance import measure_distances
+
+    return measure_distances(_book("shapes"), seeds)
+
+
 def measure_background(seeds: list[int]) -> dict:
     """VAE, GAN and diffusion model of chapter 1, trained once per seed (try 0 to 7)"""
     from book.ch01_background.measure import measure_background
@@ -141,6 +158,8 @@ MEASURES = {
     "spacing": measure_spacing,
     "editing": measure_editing,
     "guidance": measure_guidance,
+    "guidance-ways": measure_ways,
+    "distances": measure_distances,
     "background": measure_background,
     "background-tuning": tune_background,
 }

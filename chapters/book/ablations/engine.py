@@ -9,6 +9,9 @@
     flow_lab.py          one denoiser of digits on a schedule of its own
     dit_lab.py           a UNet or a transformer on the same latents
     few_steps_lab.py     students that walk in few steps
+    mean_flow_lab.py     one step without a teacher
+    times_lab.py         a flow's times: where it is trained, and where its walk stops
+    autoguidance_lab.py  a worse network that guides the shipped one
 
 ``python tools/experiments.py ablate NAME`` runs a plan and writes section "ablation NAME" of
 outputs/results.json, run by run, and pictures of each variant's first seed to outputs/ablations/

@@ -4,7 +4,10 @@ A plan varies one thing. What its variants share is in the settings of its labor
 changes stands here, as ``python -m minildm train --set`` would take it.
 """
 
+from dataclasses import replace
+
 from book.ablations.autoencoder_lab import AutoencoderLab, run_autoencoder
+from book.ablations.autoguidance_lab import AutoguidanceLab, run_autoguidance
 from book.ablations.brightness_lab import BrightnessLab, run_brightness
 from book.ablations.digits_lab import (
     DigitsAutoencoderLab,
@@ -18,8 +21,10 @@ from book.ablations.dit_lab import DiTLab, run_dit
 from book.ablations.engine import Plan
 from book.ablations.few_steps_lab import FewStepsLab, run_few_steps
 from book.ablations.flow_lab import FlowLab, run_flow
+from book.ablations.mean_flow_lab import MeanFlowLab, run_mean_flow
 from book.ablations.shapes_lab import ContrastiveLab, ShapesLab, run_contrastive, run_shapes
 from book.ablations.target_lab import TargetLab, run_target
+from book.ablations.times_lab import TimesLab, run_times
 from minildm.engine.settings import override
 from minildm.recipes import DIGITS_AUTOENCODER as DIGITS_RECIPE
 from minildm.recipes import DIGITS_DENOISER
@@ -222,6 +227,59 @@ FLOW = Plan(
     run=run_flow,
 )
 
+# Chapter 8, to be run again: five seeds each. The transformer's rates and lengths now bracket the
+# best one, and the UNet has as many steps; a flow's weights are told from its target and schedule.
+FIVE = (0, 1, 2, 3, 4)
+DIT_AGAIN = replace(
+    DIT,
+    variants={
+        **DIT.variants,
+        "DiT, patch 2, lr 3e-2": ("dit.patch=2", "denoiser.fit.lr=3e-2"),
+        "DiT, patch 2, 700 steps": ("dit.patch=2", "denoiser.fit.steps=700"),
+        "DiT, patch 2, 2,800 steps": ("dit.patch=2", "denoiser.fit.steps=2800"),
+        "UNet, 1,400 steps": ("network=unet", "denoiser.fit.steps=1400"),
+    },
+    seeds=FIVE,
+)
+FLOW_AGAIN = replace(
+    FLOW,
+    variants={
+        **FLOW.variants,
+        "eps, cosine": ("schedule=cosine", "denoiser.parameterization=EPS"),
+        "v, linear": ("schedule=linear", "denoiser.parameterization=V"),
+    },
+    seeds=FIVE,
+)
+
+# Shift 2 in the training would lie between 1 and 3: it is left to the walk, where it costs nothing.
+TIMES = Plan(
+    question="At which times should a flow be trained, and at which should its walk stop?",
+    base=TimesLab(),
+    variants={
+        f"{draw}, shift {shift}": (f"draw={draw}", f"shift={shift}")
+        for draw in ("uniform", "logit-normal")
+        for shift in (1, 3)
+    },
+    run=run_times,
+    seeds=FIVE,
+)
+
+MEAN_FLOW = Plan(
+    question="How near does one step come without a teacher, by the average velocity?",
+    base=MeanFlowLab(),
+    variants={"mean flow": (), "velocity alone": ("apart=0",)},
+    run=run_mean_flow,
+    seeds=FIVE,
+)
+
+AUTOGUIDANCE = Plan(
+    question="Is it better to guide a model away from a worse one than from no text?",
+    base=AutoguidanceLab(),
+    variants={"700 steps": (), "200 steps": ("denoiser.fit.steps=200",)},
+    run=run_autoguidance,
+    seeds=FIVE,
+)
+
 PLANS = {
     "digits-autoencoder": DIGITS_AUTOENCODER,
     "digits-losses": DIGITS_LOSSES,
@@ -238,4 +296,14 @@ PLANS = {
 
 # Written down, and not run for the book yet: ``ablate NAME --next``. When data/results.json has
 # their figures, they take the places of those of the same name.
-NEXT = {"text-to-image": TEXT_TO_IMAGE_AGAIN, "digits-scale": DIGITS_SCALE}
+NEXT = {
+    "text-to-image": TEXT_TO_IMAGE_AGAIN,
+    "digits-scale": DIGITS_SCALE,
+    "dit": DIT_AGAIN,
+    "few-steps": replace(FEW_STEPS, seeds=FIVE),
+    "brightness": replace(BRIGHTNESS, seeds=FIVE),
+    "flow": FLOW_AGAIN,
+    "times": TIMES,
+    "mean-flow": MEAN_FLOW,
+    "autoguidance": AUTOGUIDANCE,
+}
