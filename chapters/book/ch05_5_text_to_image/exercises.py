@@ -316,22 +316,24 @@ CAUSAL = Exercise(
     setup="import torch\nimport torch.nn.functional as F\nfrom torch import nn",
     stub="""
 class CausalBlock(nn.Module):
-    def __init__(self, d, heads):
+    def __init__(self, width, heads):
         super().__init__()
         ...  # YOUR CODE HERE: norm1, norm2, query_key_value, out, mlp, as in TextBlock
 
     def forward(self, x):
-        return ...  # YOUR CODE HERE: x (B, L, d) -> (B, L, d); a token sees itself and the past
+        return ...  # YOUR CODE HERE: x, (B, L, width), as it came; a token sees itself and the past
 """,
     solution="""
 class CausalBlock(nn.Module):
-    def __init__(self, d, heads):
+    def __init__(self, width, heads):
         super().__init__()
         self.heads = heads
-        self.norm1, self.norm2 = nn.LayerNorm(d), nn.LayerNorm(d)
-        self.query_key_value = nn.Linear(d, 3 * d)
-        self.out = nn.Linear(d, d)
-        self.mlp = nn.Sequential(nn.Linear(d, 4 * d), nn.GELU(), nn.Linear(4 * d, d))
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.query_key_value = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
+        )
 """
     + _FORWARD.format(
         attend="h = F.scaled_dot_product_attention(q, k, v, is_causal=True)", start="x + "
@@ -366,8 +368,8 @@ class CausalBlock(nn.Module):
         ),
         (
             "class CausalBlock(CausalBlock):\n"
-            "    def __init__(self, d, heads):\n"
-            "        super().__init__(d, heads)\n"
+            "    def __init__(self, width, heads):\n"
+            "        super().__init__(width, heads)\n"
             "        self.mask = nn.Parameter(torch.ones(14, 14).tril())\n",
             "no mask is learned",
         ),
