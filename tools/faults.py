@@ -77,6 +77,8 @@ SLIPS = [
     ("minimum for maximum", r"\\max\b", r"\\min"),
     ("maximum for minimum", r"(?<!arg)\\min\b", r"\\max"),
     ("bound turned", r"\\ge\b", r"\\le"),
+    ("identity lost", r"(?<![A-Za-z\\])I(?=\\big|\)|\})", ""),
+    ("equation weakened", r"(?<=\s)=(?=\s)", r"\\ge"),
     ("bound turned", r"\\le\b", r"\\ge"),
 ]  # fmt: skip
 NEIGHBOURS = (

@@ -87,7 +87,7 @@ def canonical(latex: str) -> str:
 
 def _join(found) -> str:
     text = " ".join(found)
-    while (shorter := re.sub(r"\{ (\S+) \}", r"\1", text)) != text:
+    while "{" in text and (shorter := re.sub(r"\{ (\S+) \}", r"\1", text)) != text:
         text = shorter
     return text
 

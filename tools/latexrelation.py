@@ -39,6 +39,8 @@ def drawn_from(values: Any, law: Normal) -> bool:
         return same(tuple(values[:2]), tuple(law[:2]))
     rest = (values if values.ndim > 1 else values[:, None]) - law.mean
     cov = torch.atleast_2d(torch.cov(rest.mT, correction=0))
+    if len(cov) > 1 and torch.as_tensor(law.cov).ndim < 2:
+        return False  # a number is no covariance
     return bool(rest.mean(0).abs().max() < 1e-8) and same(
         cov, law.cov * torch.eye(len(cov), dtype=torch.float64)
     )
@@ -57,6 +59,10 @@ def relation(sign: str, a: Any, b: Any, value: Any) -> bool:
     if sign == "\\sim":
         return drawn_from(a, b)
     a, b = (torch.as_tensor(x, dtype=torch.float64) for x in (a, b))
-    slack = 1e-12 * max(a.abs().max(), b.abs().max())
-    gap = {"\\ge": a - b + slack, "\\le": b - a + slack, ">": a - b, "<": b - a}[sign]
-    return bool((gap >= 0).all()) if sign in ("\\ge", "\\le") else bool((gap > 0).all())
+    if sign in ("\\ge", "\\le"):
+        low, high = (a, b) if sign == "\\le" else (b, a)
+        slack = 1e-12 * torch.maximum(a.abs(), b.abs())
+        return bool((low <= high + slack).all()) and not same(
+            a, b, value.tolerance
+        )  # that would be an equation
+    return bool((a < b if sign == "<" else a > b).all())

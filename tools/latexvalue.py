@@ -117,6 +117,8 @@ class Value:
                 continue
             if words and self.strict:
                 raise Unbound(shown(" ".join(node.text for node in nodes)))
+            if value is WORDS and operation:
+                raise Unreadable(f"nothing before {operation}")
             value = factor if value is WORDS else self.look_up(operation)(value, factor)
             operation = ""
         if operation:

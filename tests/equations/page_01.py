@@ -18,6 +18,8 @@ from book.ch01_background.models import GAN, VAE
 from minildm.denoise import Denoised
 from minildm.schedule import CosineSchedule
 
+I = torch.eye(2, dtype=torch.float64)  # noqa: E741
+
 
 @shows("1.1")
 def entropy_bound():
@@ -51,17 +53,19 @@ def vae_bound():
     torch.manual_seed(1)
     z = mean + (log_var / 2).exp() * torch.randn_like(mean)
     s, many = float(model.log_s.exp()), points(2000, mean.shape[1], seed=2)
-    log_p = torch.stack([density(one, model.decoder(many), s**2).mean().log() for one in x])
+    log_p = torch.stack([density(one, model.decoder(many), s**2 * I).mean().log() for one in x])
 
     def kl(q, p):
-        return ((q.mean - p.mean) ** 2 + q.cov - p.cov - (q.cov / p.cov).log()).sum(1) / 2
+        return (
+            (q.mean - p.mean) ** 2 + q.cov - p.cov.diagonal() - (q.cov / p.cov.diagonal()).log()
+        ).sum(1) / 2
 
     def reaches(a, b):
         return (b - bound).abs().max() < 1e-6 and a.mean() > b.mean()
 
     yield {
         r"\log p_\theta(x)": log_p, r"\mathbb{E}_{q(z \mid x)}": lambda inner: inner, "x": x,
-        r"\mathcal N": _density_or_law, "D": model.decoder, "z": z, "s": s, "I": 1.0,
+        r"\mathcal N": _density_or_law, "D": model.decoder, "z": z, "s": s, "I": I,
         r"\mathrm{KL}": kl, r"q(z \mid x)": Normal(mean, log_var.exp()), r"\ge": reaches,
         r"\text{how well} x \text{comes back}": WORDS,
     }  # fmt: skip
@@ -109,5 +113,5 @@ def change_of_density():
         "only": (1,), "z_T": z0 * math.exp(k * math.pi / 2),
         r"\log p(z_0)": log_likelihood(denoise, schedule, z0, schedule.times(400)),
         r"\operatorname{div} v": Rule(lambda values: 2 * k + 0 * values[r"\varphi"]),
-        r"\mathcal N": density, "I": 1.0, "tolerance": 1e-4,
+        r"\mathcal N": density, "I": I, "tolerance": 1e-4,
     }  # fmt: skip

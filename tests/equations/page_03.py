@@ -25,7 +25,7 @@ def straight_walk():
     model = LatentDiffusion.load("shapes")
     x = scene_pair("another place")
     z_a, z_b = model.encode(x)
-    for u in (0.0, 0.2, 1.0):
+    for u in (0.2, 0.9):
         yield {
             "z_u": walk_stop(model, x, u).latent, "z_a": z_a, "z_b": z_b, "u": u, "tolerance": 1e-6,
         }  # fmt: skip
@@ -36,7 +36,8 @@ def jump():
     z0, eps = exact(9, 2), exact(9, 2, seed=1)
     for t in (1, 2, 500, 1000):
         yield TABLE | {
-            "z_t": diffuse(SCHEDULE, z0, t, eps), "z_0": z0, r"\epsilon": eps, "t": t, "I": 1.0,
+            "z_t": diffuse(SCHEDULE, z0, t, eps), "z_0": z0, r"\epsilon": eps, "t": t,
+            "I": torch.eye(2).double(),
             "tolerance": 1e-7,
         }  # fmt: skip
 

@@ -15,6 +15,7 @@ from minildm.process import Gaussian, diffuse, diffuse_step
 from minildm.samplers import ddpm
 
 TABLE = table(SCHEDULE)
+I = torch.eye(2, dtype=torch.float64)  # noqa: E741
 
 
 @shows("3.1", "4.1.1")
@@ -23,7 +24,7 @@ def reconstruction():
     loss = reconstruction_loss(x_hat, x)
     yield {
         r"\mathcal L_{\text{recon}}": loss.mean(), r"\mathbb E_x": average, r"\lVert": last_norm,
-        "x": x, "E": only((x,), z), "D": only((z,), x_hat), "C": 2, "H": 4, "W": 5,
+        "x": x, "E": only(x, z), "D": only(z, x_hat), "C": 2, "H": 4, "W": 5,
         r"\texttt{reconstruction\_loss}": loss,
     }  # fmt: skip
 
@@ -107,8 +108,8 @@ def markov_step():
         std = (diffuse_step(SCHEDULE, z, t, t - 1, eps) - mean) / eps
         z_t = points(5, 2, seed=2)
         yield TABLE | {
-            r"q(z_t \mid z_{t-1})": Normal(mean, std**2, z_t), "z_t": z_t, "z_{t-1}": z, "t": t,
-            "I": 1.0, "tolerance": 1e-7,
+            r"q(z_t \mid z_{t-1})": Normal(mean, std[0, 0] ** 2 * I, z_t), "z_t": z_t, "z_{t-1}": z, "t": t,
+            "I": I, "tolerance": 1e-7,
         }  # fmt: skip
 
 
@@ -121,7 +122,7 @@ def jump():
         signal, noise = SCHEDULE(t)
         z_t = points(5, 2, seed=2)
         yield TABLE | {
-            r"q(z_t \mid z_0)": Normal(mean, std**2, z_t), "z_t": z_t, "z_0": z0, "t": t, "I": 1.0,
+            r"q(z_t \mid z_0)": Normal(mean, std[0, 0] ** 2 * I, z_t), "z_t": z_t, "z_0": z0, "t": t, "I": I,
             r"\texttt{signal}": signal, r"\texttt{noise}": noise, "tolerance": 1e-7,
         }  # fmt: skip
 
@@ -141,10 +142,10 @@ def reverse_step():
     for t in TIMES[1:]:
         step = torch.tensor(t), torch.tensor(t - 1)
         mean = ddpm(z, *step, denoise, SCHEDULE, draw=torch.zeros_like)[0]
-        std = (ddpm(z, *step, denoise, SCHEDULE, draw=lambda _: xi)[0] - mean) / xi
+        std = (ddpm(z, *step, denoise, SCHEDULE, draw=lambda _: xi)[0] - mean)[0, 0] / xi[0, 0]
         yield TABLE | {
-            r"p_\theta(z_{t-1} \mid z_t)": Normal(mean, std**2, before), "z_t": z,
-            "z_{t-1}": before, r"\mu_\theta": mean, r"\mu_\theta(z_t, t)": mean, "I": 1.0, "t": t,
+            r"p_\theta(z_{t-1} \mid z_t)": Normal(mean, std**2 * I, before), "z_t": z,
+            "z_{t-1}": before, r"\mu_\theta": mean, r"\mu_\theta(z_t, t)": mean, "I": I, "t": t,
             r"\sigma_t": std, r"\epsilon_\theta": lambda z, t: net(z, torch.tensor([t]), None),
             "tolerance": 1e-6,
         }  # fmt: skip
@@ -185,7 +186,7 @@ def scale():
         back = autoencoder.decode(z)
     yield {
         "z_0": float(autoencoder.scale) * z, r"\text{scale}": autoencoder.scale,
-        r"\texttt{scale}": autoencoder.scale, "E": only((x,), z), "x": x, "D": only((z,), back),
+        r"\texttt{scale}": autoencoder.scale, "E": only(x, z), "x": x, "D": only(z, back),
         r"\operatorname{std}": torch.std, r"\mathrm{std}": torch.std, r"\hat x": back,
         "tolerance": 1e-5,
     }  # fmt: skip

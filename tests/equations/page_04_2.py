@@ -262,8 +262,8 @@ def four_forms():
 @shows("4.2.28")
 def ddim_family():
     """ddim with z0 known: the oracle of data in one point."""
-    z0, z, xi = points(1), points(5, 1), points(5, 1, seed=1)
-    denoise = gaussian_denoiser(SCHEDULE, z0, one(0.0))
+    z0, z, xi = points(2), points(5, 2), points(5, 2, seed=1)
+    denoise = gaussian_denoiser(SCHEDULE, z0, 0 * I)
     for t, s in (*PAIRS, (40, 0)):
         step = torch.tensor(t), torch.tensor(s)
         largest = float(posterior(SCHEDULE, z, z, t, s).var) ** 0.5
@@ -273,8 +273,8 @@ def ddim_family():
                 for xi in (0 * xi, xi)
             )
             yield TABLE | {
-                r"q_\sigma(z_s \mid z_t, z_0)": Normal(mean, ((got - mean) / xi).mean() ** 2),
-                r"\sigma": eta * largest, "z_t": z, "z_0": z0, "t": t, "s": s, "I": 1.0,
+                r"q_\sigma(z_s \mid z_t, z_0)": Normal(mean, ((got - mean) / xi).mean() ** 2 * I),
+                r"\sigma": eta * largest, "z_t": z, "z_0": z0, "t": t, "s": s, "I": I,
                 r"\epsilon": denoise(z, torch.tensor(t)).eps,
             }  # fmt: skip
 
@@ -294,7 +294,7 @@ def marginals_agree():
                 "z_0": z0.expand(20, 2),
                 "t": t,
                 "s": s,
-                "I": 1.0,
+                "I": I,
             }
 
 

@@ -2,7 +2,9 @@
 
 import ast
 import math
+import operator
 import re
+from itertools import accumulate
 
 import torch
 from registry import SOURCES
@@ -14,7 +16,7 @@ from minildm.schedule import DiscreteSchedule
 def table(schedule: DiscreteSchedule) -> dict:
     """The letters of a schedule, each a function of its subscript: products multiplied out."""
     betas = [float(b) for b in schedule.beta]
-    bars = [math.prod(1 - b for b in betas[1 : t + 1]) for t in range(len(betas))]
+    bars = list(accumulate((1 - b for b in betas), operator.mul))
 
     def of(values, first=0):
         return lambda t: dict(enumerate(values[first:], first))[round(float(t))]
@@ -49,14 +51,15 @@ def last_norm(x: Tensor) -> Tensor:
 
 
 def density(x, mean, variance) -> Tensor:
-    """Of N(mean, variance I) at each row of x."""
-    variance = torch.as_tensor(variance, dtype=torch.float64)
+    """Of N(mean, variance) at each row of x; variance is a diagonal matrix."""
+    variance = torch.as_tensor(variance, dtype=torch.float64).diagonal()
     each = (x - mean) ** 2 / variance + torch.log(2 * math.pi * variance)
     return torch.exp(-each.sum(-1) / 2)
 
 
-def only(arguments: tuple, value):
-    """A function that is known at one point."""
+def only(arguments, value):
+    """A function that is known at one point: one argument, or a tuple of them."""
+    arguments = arguments if isinstance(arguments, tuple) else (arguments,)
 
     def of(*given):
         for one, known in zip(given, arguments, strict=True):
