@@ -131,8 +131,8 @@ class Value:
             start = i
             while i < len(nodes) and nodes[i].kind == "space":
                 i += 1
-            if i == len(nodes):
-                return value, i
+            if i == len(nodes) or nodes[i].kind == "operation":
+                return value, i  # the function itself
             if isinstance(value, Operator):
                 rest, i = nodes[i:], len(nodes)
                 value = value.of(lambda changes, rest=rest: self.but(changes).run(rest))

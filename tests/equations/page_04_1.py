@@ -105,10 +105,10 @@ def markov_step():
     z, eps = points(5, 2), points(5, 2, seed=1)
     for t in TIMES:
         mean = diffuse_step(SCHEDULE, z, t, t - 1, 0 * eps)
-        std = (diffuse_step(SCHEDULE, z, t, t - 1, eps) - mean) / eps
+        std = ((diffuse_step(SCHEDULE, z, t, t - 1, eps) - mean) / eps)[0, 0]
         z_t = points(5, 2, seed=2)
         yield TABLE | {
-            r"q(z_t \mid z_{t-1})": Normal(mean, std[0, 0] ** 2 * I, z_t), "z_t": z_t, "z_{t-1}": z, "t": t,
+            r"q(z_t \mid z_{t-1})": Normal(mean, std**2 * I, z_t), "z_t": z_t, "z_{t-1}": z, "t": t,
             "I": I, "tolerance": 1e-7,
         }  # fmt: skip
 
@@ -118,11 +118,12 @@ def jump():
     z0, eps = points(5, 2), points(5, 2, seed=1)
     for t in TIMES:
         mean = diffuse(SCHEDULE, z0, t, 0 * eps)
-        std = (diffuse(SCHEDULE, z0, t, eps) - mean) / eps
+        std = ((diffuse(SCHEDULE, z0, t, eps) - mean) / eps)[0, 0]
         signal, noise = SCHEDULE(t)
         z_t = points(5, 2, seed=2)
         yield TABLE | {
-            r"q(z_t \mid z_0)": Normal(mean, std[0, 0] ** 2 * I, z_t), "z_t": z_t, "z_0": z0, "t": t, "I": I,
+            r"q(z_t \mid z_0)": Normal(mean, std**2 * I, z_t), "z_t": z_t, "z_0": z0,
+            "t": t, "I": I,
             r"\texttt{signal}": signal, r"\texttt{noise}": noise, "tolerance": 1e-7,
         }  # fmt: skip
 
