@@ -12,8 +12,19 @@ from functools import cache
 TOKEN = re.compile(r"\\[A-Za-z]+|\\.|\d+(?:\{,\}\d+)*(?:\.\d+)?|[^\s]", re.DOTALL)
 IGNORED = {"\\left", "\\right", "\\big", "\\Big", "\\bigg", "\\Bigg", "\\textstyle", "\\!"}
 SPACES = {"\\,", "\\;", "\\:", "\\ "}
-BREAKS = {"\\qquad", "\\quad", "\\\\", "&", ",", ";", "\\Longrightarrow", "\\Longleftrightarrow"}
-RELATIONS = {"=", "\\ge", "\\le", "<", ">", "\\approx", "\\propto", "\\sim", "\\leftarrow"}
+BREAKS = {
+    ".",
+    "∎",
+    "\\qquad",
+    "\\quad",
+    "\\\\",
+    "&",
+    ",",
+    ";",
+    "\\Longrightarrow",
+    "\\Longleftrightarrow",
+}
+RELATIONS = {"=", "\\ge", "\\le", "<", ">", "\\approx", "\\propto", "\\sim", "\\leftarrow", "\\in"}
 OPERATIONS = {"\\cdot", "\\odot", "*", "/", "\\times"}
 SEPARATORS = {",", ";", "\\mid", "\\quad", ":"}
 FONTS = {

@@ -56,6 +56,8 @@ def relation(sign: str, a: Any, b: Any, value: Any) -> bool:
         return same(a, b, value.look_up("\\approx"))
     if sign == "\\propto":
         return same(a / a.sum(), b / b.sum(), value.tolerance)
+    if sign == "\\in":
+        return isinstance(b, tuple) and tuple(a.shape[1:]) == b  # the space of a sample's numbers
     if sign == "\\sim":
         return drawn_from(a, b)
     a, b = (torch.as_tensor(x, dtype=torch.float64) for x in (a, b))

@@ -39,7 +39,7 @@ class Operator(NamedTuple):
     of: Callable[[Callable[..., Any]], Any]
 
 
-OPTIONS = ("tolerance", "values", "cases", "only")  # among the symbols, but not LaTeX
+OPTIONS = ("tolerance", "values", "cases", "only", "itself")  # among the symbols, but not LaTeX
 WORDS = object()  # the value of words: none
 
 
@@ -202,6 +202,8 @@ class Value:
     def raised(self, value: Any, exponent: list[str] | None) -> Any:
         if exponent is None:
             return value
+        if callable(value):  # cos^2(x)
+            return lambda *arguments: self.raised(value(*arguments), exponent)
         if exponent == ["\\top"]:
             return value.mT if value.ndim > 1 else value
         return self.look_up("^")(value, self.tokens(exponent))
@@ -296,11 +298,12 @@ def statements(latex: str, symbols: Mapping[str, Any]) -> Iterator[tuple[str, bo
 
     A formula without a relation is compared with the next of ``symbols["values"]``; a symbol that
     means something else in each statement has a `Each` of values. ``symbols["only"]`` are the
-    numbers of the statements that these symbols are for, from 0.
+    numbers of the statements that these symbols are for, from 0; ``symbols["itself"]``: a letter
+    may stand on both sides of its equation.
     """
     expected = iter(symbols.get("values", ()))
     each = {key: list(value.values) for key, value in symbols.items() if isinstance(value, Each)}
-    fixed = {key: v for key, v in symbols.items() if key not in ("values", "only", *each)}
+    fixed = {key: v for key, v in symbols.items() if key not in ("values", "only", "itself", *each)}
     value = Value(fixed)
     for number, node in enumerate(read(latex)):
         if number not in symbols.get("only", (number,)):
@@ -320,7 +323,8 @@ def statements(latex: str, symbols: Mapping[str, Any]) -> Iterator[tuple[str, bo
         got = [value.of(sides[0])]
         value.strict = True
         got += [value.of(side) for side in sides[1:]]
-        if node.parts[1] == "=" and any(sides[0].text in names(side) for side in sides[1:]):
+        itself = any(sides[0].text in names(side) for side in sides[1:])
+        if node.parts[1] == "=" and itself and not symbols.get("itself"):
             raise Unreadable(f"{shown(sides[0].text)} by itself")
         for sign, a, b in zip(node.parts[1::2], got, got[1:], strict=False):
             yield shown(node.text), relation(sign, a, b, value)

@@ -23,6 +23,7 @@ from registry import CHECKS, SOURCES
 
 FORMS: dict[str, Callable[[], Iterator[Mapping[str, Any]]]] = {}
 HARMLESS: dict[str, dict[str, str]] = {}
+CELL = re.compile(r'^\+\+\+ \{"name": "([^"]+)"', re.MULTILINE)
 DISPLAY = re.compile(r"\$\$(.*?)\$\$", re.DOTALL)
 
 
@@ -56,13 +57,25 @@ def symbols(id: str) -> list[Mapping[str, Any]]:
 
 @cache
 def displays() -> dict[str, str]:
-    """The LaTeX of each numbered equation, read from the chapters' sources."""
-    return {
-        number[1]: display
-        for path in sorted(SOURCES.glob("*.md"))
-        for display in DISPLAY.findall(path.read_text(encoding="utf-8"))
-        if (number := re.search(r"\\tag\{([^}]*)\}", display))
-    }
+    """The LaTeX of each displayed equation, read from the chapters' sources.
+
+    Under its number; one without a number under "05_4 its-cell", or "05_4 its-cell 2" and so on.
+    """
+    found: dict[str, str] = {}
+    for path in sorted(SOURCES.glob("*.md")):
+        text = path.read_text(encoding="utf-8")
+        chapter = re.match(r"[\d_]*\d", path.stem)[0]
+        for match in DISPLAY.finditer(text):
+            number = re.search(r"\\tag\{([^}]*)\}", match[1])
+            key = number[1] if number else _place(chapter, text[: match.start()], found)
+            found[key] = match[1]
+    return found
+
+
+def _place(chapter: str, before: str, taken) -> str:
+    name = f"{chapter} {re.findall(CELL, before)[-1]}"
+    others = sum(re.fullmatch(rf"{re.escape(name)}( \d+)?", key) is not None for key in taken)
+    return f"{name} {others + 1}" if others else name
 
 
 def refused(id: str, latex: str) -> str:
