@@ -4,8 +4,10 @@ The cells are run as they stand in the source. Everything is compared in float64
 sums in another order differ by about 1e-15 of their size, and any other formula by far more.
 """
 
+import dataclasses
 import itertools
 import math
+import re
 
 import jupytext
 import pytest
@@ -14,10 +16,11 @@ from awake import awake, points
 from book_rules import SOURCES
 from torch import nn
 
-from book.ch05_2_unet import stable
+from book.ch05_2_unet import settings, stable
 from book.ch05_2_unet.cost import parameters
 from minildm import LatentDiffusion, layers
 from minildm import unet as library
+from minildm.recipes import DIGITS_DENOISER, LONG_AUTOENCODER
 
 CELLS = {
     cell.metadata["name"]: cell.source
@@ -25,7 +28,8 @@ CELLS = {
     if cell.cell_type == "code"
 }
 WRITTEN = (
-    "residual-block", "time-embedding", "softmax-attention", "attention", "stage", "halve", "unet",
+    "residual-block", "time-embedding", "softmax-attention", "attention", "stage", "halve",
+    "down-and-up", "unet", "label-unet",
 )  # fmt: skip
 LONG = "a large solid yellow square left of a small solid purple cross on black"
 LENGTH, E, WORDS = 6, 64, 12  # words of a text, and the lengths of e and of a word's vector
@@ -108,6 +112,30 @@ def test_the_whole_network(written, size):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("size", [(7, 7), (8, 5)])
+def test_the_network_that_is_told_a_label(written, size):
+    """Width, labels and channels that are not those of the cell; 4 is "none", as None is there."""
+    theirs = library.UNet(library.UNetConfig(channels=3, width=16, multipliers=(1, 2), classes=4))
+    mine = written["LabelUNet"](3, 16, 4)
+    mine.embed_time.register_forward_pre_hook(lambda _, phi: phi[0].double())
+    z_t, t, label = points(3, 3, *size), torch.tensor([1, 300, 1000]), torch.tensor([0, 3, 4])
+    agree(mine, theirs, (z_t, t, label))
+    nothing = torch.full((3,), 4)
+    torch.testing.assert_close(mine(z_t, t, nothing), theirs(z_t, t, None), rtol=0, atol=1e-10)
+    apart = (mine(z_t, t, label) - mine(z_t, t, nothing)).abs().amax((1, 2, 3))
+    assert (apart[:2] > 0.01).all() and not apart[2], "the label is heard"
+
+
+@torch.no_grad()
+def test_the_digits_weights_fit_the_network_that_is_told_a_label(written):
+    theirs, mine = LatentDiffusion.load("digits").network, written["LabelUNet"]()
+    told = torch.randn(2, 2, 7, 7), torch.tensor([1, 999]), torch.tensor([3, 10])
+    assert not mine(*told).any(), "born as zeros"
+    mine.load_state_dict(theirs.state_dict(), strict=True)
+    assert (mine(*told) - theirs(*told)).abs().max() < 1e-4 * theirs(*told).abs().max()
+
+
+@torch.no_grad()
 def test_it_loads_the_shipped_weights_and_says_what_the_shipped_model_says(written):
     network = LatentDiffusion.load("shapes").network
     mine = written["UNet"]()
@@ -131,6 +159,7 @@ def test_each_cell_fits_on_a_screen_and_each_class_is_compared():
     code = "\n".join(CELLS.values())
     for name in ("ResidualBlock", "Attention", "Stage", "Halve"):
         assert f"same({name}(" in code, name
+    assert "mine_of_digits = LabelUNet()" in code and "same(mine_of_digits, of_digits" in code
     assert "strict=True" in CELLS["same"] and "strict=True" in CELLS["whole-by-hand"]
 
 
@@ -162,6 +191,28 @@ def test_the_trace_is_that_of_diffusers():
             sizes += [parameters(part) for part in getattr(block, name, None) or []]
     ours = [p.parameters for p in stable.trace() if p.name not in ("time", "enter", "leave")]
     assert sorted(ours) == sorted(sizes)
+
+
+def test_the_table_of_settings_shows_each_of_them():
+    recipe, long = DIGITS_DENOISER, LONG_AUTOENCODER
+    one, *lines = settings.settings_table({"denoiser": recipe, "long": long}).splitlines()
+    assert one.split() == ["denoiser", "long"] and len(lines) == len(settings.LINES)
+    found = {line.split()[0]: re.split(r"  +", line)[1:3] for line in lines}
+    assert found["multipliers"] == ["1, 2", "-"] and found["kl"] == ["-", str(long.kl)]
+    assert found["steps"] == [str(recipe.fit.steps), f"{long.fit.steps:,}"]
+    assert found["lr"] == [str(recipe.fit.lr), str(long.fit.lr)]
+    assert settings.setting(recipe, "fit.ema") == recipe.fit.ema
+    assert settings.setting(recipe, "fit.none") is None is settings.setting(recipe, "kl")
+
+
+def test_no_setting_of_the_training_is_missing_from_the_table():
+    """But what only says where and how often, and what these recipes leave as it is."""
+    beside = {"seed", "precision", "device", "log_every", "save_every", "accumulate"}
+    names = {field.name for field in dataclasses.fields(DIGITS_DENOISER.fit)}
+    assert {f"fit.{name}" for name in names - beside} <= set(settings.LINES)
+    for part in (DIGITS_DENOISER, LONG_AUTOENCODER):
+        names = {field.name for field in dataclasses.fields(part)} - {"model", "fit"}
+        assert names <= set(settings.LINES)
 
 
 @torch.no_grad()

@@ -6,13 +6,11 @@ import torch
 from torch import nn
 
 from book.ch05_1_autoencoder.written import (
-    PARTS,
-    RIGHT,
+    DEPTH_CODE,
     Toy,
-    block_with,
-    compare_block,
+    depth_with,
     loss_with,
-    shipped_block,
+    mixed_up,
     toy_losses,
 )
 from book.exercises import Exercise
@@ -20,77 +18,47 @@ from book.exercises import Exercise
 # --- 5.1-1 ----------------------------------------------------------------------------------------
 
 
-def _check_block(block) -> str | None:
-    if not (isinstance(block, type) and issubclass(block, nn.Module)):
-        return "give the class itself, a subclass of nn.Module; not a function, nor one made of it"
-    weights, h, wanted = shipped_block()
-    mine = block(64)
-    own = {name: tuple(value.shape) for name, value in mine.state_dict().items()}
-    if set(own) != set(PARTS):
-        return f"the shipped weights are called {', '.join(PARTS)}; yours {', '.join(own) or 'not'}"
-    for name, value in weights.items():
-        if own[name] != tuple(value.shape):
-            return f"{name} has shape {own[name]}; the shipped one {tuple(value.shape)}"
-    if not {mine.conv1.padding, mine.conv2.padding} <= {(1, 1), "same"}:
-        return "padding=1 in both convolutions, or the sum has two different sizes"
-    if mine.norm1.num_groups != 8 or mine.norm2.num_groups != 8:
-        return f"groups of channels: the shipped norm has 8, yours has {mine.norm1.num_groups}"
-    mine.load_state_dict(weights)
-    with torch.no_grad():
-        return compare_block(mine, h, mine(h), wanted)
+def _check_space_to_depth(space_to_depth) -> str | None:
+    for shape, p in (((2, 3, 8, 12), 4), ((1, 2, 4, 6), 2)):
+        x = torch.arange(math.prod(shape), dtype=torch.float32).reshape(shape)
+        got, wanted = torch.as_tensor(space_to_depth(x, p)), nn.functional.pixel_unshuffle(x, p)
+        if got.shape != wanted.shape:
+            shapes = tuple(got.shape), tuple(wanted.shape)
+            return f"x {shape} with p = {p} becomes {shapes[1]}; yours has shape {shapes[0]}"
+        if torch.equal(got.double(), wanted.double()):
+            continue
+        for words, mistaken in mixed_up(x, p).items():
+            if torch.equal(got.double(), mistaken.double()):
+                return words
+        return "the shape is right, but numbers stand elsewhere; try x = torch.arange(16.) as 4 x 4"
+    return None
 
 
-BLOCK = Exercise(
+DEPTH = Exercise(
     id="5.1-1",
-    title="a residual block that loads the shipped weights",
+    title="space to depth, without a layer",
     stub="""
-class NamedBlock(nn.Module):
-    def __init__(self, channels):
-        super().__init__()
-        ...  # YOUR CODE HERE: self.norm1, self.conv1, self.norm2, self.conv2
-
-    def forward(self, x):
-        return ...  # YOUR CODE HERE
+def space_to_depth(x, p):
+    return ...  # YOUR CODE HERE: x (B, C, H, W) -> (B, C·p·p, H/p, W/p)
 """,
-    solution="""
-class NamedBlock(nn.Module):
-    def __init__(self, channels):
-        super().__init__()
-        self.norm1 = nn.GroupNorm(8, channels)
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.norm2 = nn.GroupNorm(8, channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-
-    def forward(self, x):
-        h = self.conv1(F.silu(self.norm1(x)))
-        return x + self.conv2(F.silu(self.norm2(h)))
-""",
-    answer="NamedBlock",
-    check=_check_block,
-    hint="The four layers with weights get names; SiLU has none, so F.silu in forward will do.",
+    solution=DEPTH_CODE,
+    answer="space_to_depth",
+    check=_check_space_to_depth,
+    hint="Give each of the two sides a pair of axes, (H/p, p) and (W/p, p); permute; reshape.",
     wrong=(
-        (nn.Identity(), "the class itself"),
-        (block_with(RIGHT, second="convolution2"), "are called"),
-        (block_with(RIGHT.replace("x + ", "", 1)), "the input itself"),
-        (block_with(RIGHT, padding=0), "padding=1"),
-        (block_with(RIGHT, groups=32), "yours has 32"),
-        (block_with(RIGHT.replace("F.silu", "F.relu")), "not ReLU"),
         (
-            block_with("x + self.conv2(self.norm2(self.conv1(self.norm1(x))))"),
-            "is missing between",
+            DEPTH_CODE.replace("H // p, p, W // p, p)", "p, H // p, p, W // p)").replace(
+                "1, 3, 5, 2, 4", "1, 2, 4, 3, 5"
+            ),
+            "H/p apart",
         ),
-        (
-            block_with("x + F.silu(self.norm2(self.conv2(F.silu(self.norm1(self.conv1(x))))))"),
-            "first the norm",
-        ),
-        (block_with(RIGHT.replace("norm2", "norm1")), "its weights fit"),
-        (
-            block_with(RIGHT).replace("channels, 3, padding=1", "channels, 5, padding=1"),
-            "has shape",
-        ),
+        (depth_with("0, 1, 3, 5", "0, 3, 5, 1"), "colour by colour"),
+        (depth_with("3, 5, 2, 4", "5, 3, 2, 4"), "line by line"),
+        (depth_with("1, 3, 5, 2, 4", "1, 2, 3, 4, 5"), "order in memory"),
+        (depth_with("C * p * p,", "C, p * p,"), "yours has shape"),
+        (depth_with("5, 2, 4", "5, 4, 2"), "stand elsewhere"),
     ),
-    setup="import torch.nn.functional as F\nfrom torch import nn\n",
-    praise="the weights of the shipped model, in a class that you wrote.",
+    praise="the first layer of the encoder, and nothing was computed.",
 )
 
 # --- 5.1-2 ----------------------------------------------------------------------------------------
@@ -210,7 +178,7 @@ def _check_really(value) -> str | None:
 REALLY = Exercise(
     id="5.1-4",
     title="the noise level that unscaled latents really have",
-    stub="really = ...  # YOUR CODE HERE: alpha_bar' at the step where alpha_bar is 0.1",
+    stub="really = ...  # YOUR CODE HERE: alpha_bar' at the noise level where alpha_bar is 0.1",
     solution="""
 s, alpha_bar = 3, 0.1
 really = s**2 * alpha_bar / (s**2 * alpha_bar + 1 - alpha_bar)
@@ -253,7 +221,7 @@ off_by = 1 / (1 / 0.18215)  # what arrives has std 1; what the decoder knows has
 """,
     answer="off_by",
     check=_check_off,
-    hint="Which standard deviation do samples have, and which do latents have that come from E?",
+    hint="Which standard deviation do samples have, and which do the encoder's latents have?",
     wrong=(
         (5.49, "how large they should be"),
         (0.0332, "not twice"),
@@ -263,4 +231,4 @@ off_by = 1 / (1 / 0.18215)  # what arrives has std 1; what the decoder knows has
     praise="more than five times too small: the decoder draws a pale, flat picture.",
 )
 
-EXERCISES = [BLOCK, LOSS, LEARNED, REALLY, OFF_BY]
+EXERCISES = [DEPTH, LOSS, LEARNED, REALLY, OFF_BY]

@@ -1,68 +1,46 @@
 """What the checks of exercises 5.1-1 and 5.1-2 compare with, and typical mistakes as code."""
 
-import functools
+from torch import Tensor
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-
-from minildm.latent import LatentDiffusion
-
-# --- the block ------------------------------------------------------------------------------------
-
-NAMES = {"layers.0": "norm1", "layers.2": "conv1", "layers.3": "norm2", "layers.5": "conv2"}
-PARTS = [f"{part}.{kind}" for part in NAMES.values() for kind in ("weight", "bias")]
+# --- space to depth -------------------------------------------------------------------------------
 
 
-@functools.cache
-def shipped_block() -> tuple[dict[str, Tensor], Tensor, Tensor]:
-    """The weights of a block of the shipped encoder, renamed; an input, and its output."""
-    block = LatentDiffusion.load("shapes").autoencoder.encoder[2]
-    h = torch.randn(2, 64, 8, 8, generator=torch.Generator().manual_seed(0))
-    weights = {}
-    for name, value in block.state_dict().items():
-        layer, kind = name.rsplit(".", 1)
-        weights[f"{NAMES[layer]}.{kind}"] = value
-    with torch.no_grad():
-        return weights, h, block(h)
+def mixed_up(x: Tensor, p: int) -> dict[str, Tensor]:
+    """x (B, C, H, W) as typical mistakes rearrange it, (B, C p², H/p, W/p), by what to say."""
+    B, C, H, W = x.shape
+    shape = B, C * p * p, H // p, W // p
+    pairs = x.reshape(B, C, H // p, p, W // p, p)
+    apart = x.reshape(B, C, p, H // p, p, W // p)
+    return {
+        "one reshape keeps the order in memory: bring the two p to the front with permute": (
+            x.reshape(shape)
+        ),
+        "a square holds neighbours: split H into (H/p, p), not (p, H/p), or they are H/p apart": (
+            apart.permute(0, 1, 2, 4, 3, 5).reshape(shape)
+        ),
+        "channels come colour by colour: first C, then the two p": (
+            pairs.permute(0, 3, 5, 1, 2, 4).reshape(shape)
+        ),
+        "the pixels of a square go line by line: first the p of H, then that of W": (
+            pairs.permute(0, 1, 5, 3, 2, 4).reshape(shape)
+        ),
+    }
 
 
-def compare_block(mine: nn.Module, h: Tensor, out: Tensor, wanted: Tensor) -> str | None:
-    """None if a block's output is the wanted one, else what its author has mixed up."""
-    norm1, conv1, norm2, conv2 = (getattr(mine, name) for name in NAMES.values())
-
-    def same(other: Tensor) -> bool:
-        return out.shape == other.shape and torch.allclose(out, other, atol=1e-4)
-
-    if same(wanted):
-        return None
-    if same(wanted - h):
-        return "the input itself is missing: the block *adds* its correction to x"
-    if same(h + F.silu(norm2(conv2(F.silu(norm1(conv1(h))))))):
-        return "first the norm, then the activation, then the convolution, and that twice"
-    if same(h + conv2(norm2(conv1(norm1(h))))):
-        return "an activation is missing between norm and convolution: two convolutions are one"
-    if same(h + conv2(F.relu(norm2(conv1(F.relu(norm1(h))))))):
-        return "the activation is SiLU, x sigmoid(x), not ReLU"
-    return "its weights fit, its output does not: x + conv2(silu(norm2(conv1(silu(norm1(x))))))"
-
-
-RIGHT = "x + self.conv2(F.silu(self.norm2(self.conv1(F.silu(self.norm1(x))))))"
-
-
-def block_with(forward: str, groups: int = 8, padding: int = 1, second: str = "conv2") -> str:
-    """Code of a block with a mistake."""
-    conv = f"nn.Conv2d(channels, channels, 3, padding={padding})"
-    return f"""
-class NamedBlock(nn.Module):
-    def __init__(self, channels):
-        super().__init__()
-        self.norm1, self.norm2 = nn.GroupNorm({groups}, channels), nn.GroupNorm({groups}, channels)
-        self.conv1, self.{second} = {conv}, {conv}
-
-    def forward(self, x):
-        return {forward}
+DEPTH_CODE = """
+def space_to_depth(x, p):
+    B, C, H, W = x.shape
+    x = x.reshape(B, C, H // p, p, W // p, p)         # (B, C, H/p, p, W/p, p)
+    x = x.permute(0, 1, 3, 5, 2, 4)                   # (B, C, p, p, H/p, W/p)
+    return x.reshape(B, C * p * p, H // p, W // p)    # (B, C·p·p, H/p, W/p)
 """
+
+
+def depth_with(old: str, new: str) -> str:
+    """The code with a mistake: ``new`` in the place of ``old``, which must be there."""
+    if old not in DEPTH_CODE:
+        raise ValueError(f"old must be in DEPTH_CODE; got {old!r}")
+    return DEPTH_CODE.replace(old, new)
 
 
 # --- the loss of a batch --------------------------------------------------------------------------
