@@ -1,5 +1,9 @@
 """Chapter 5.1 writes the autoencoder: its cells are the library's, and the shipped weights fit."""
 
+import ast
+import json
+import re
+
 import jupytext
 import pytest
 import torch
@@ -10,6 +14,7 @@ from minildm.autoencoder import Autoencoder, AutoencoderConfig
 from minildm.latent import LatentDiffusion
 from minildm.losses import kl_loss, reconstruction_loss
 from minildm.process import Gaussian
+from minildm.train import encode_all
 
 WRITTEN = ("block", "encoder", "decoder", "autoencoder", "sample", "losses")
 CONFIGS = (
@@ -129,6 +134,26 @@ def test_the_loop_is_the_loss_of_the_library(chapter):
     torch.testing.assert_close(space["loss"], wanted, rtol=1e-5, atol=0)  # float32 sums
 
 
+def test_the_scale_is_multiplied_on_the_way_in_and_divided_on_the_way_out(chapter):
+    """The two functions of the cell write-scale, for a scale that is far from 1."""
+    cells = {c.metadata.get("name"): c.source for c in jupytext.read(PAGE).cells}
+    functions = [n for n in ast.parse(cells["write-scale"]).body if isinstance(n, ast.FunctionDef)]
+    space = {"torch": torch}
+    exec(compile(ast.Module(functions, []), "<cell write-scale>", "exec"), space)
+    config = AutoencoderConfig(1, 2, factor=4, patch=4, width=8)
+    theirs, mine = randomised(Autoencoder(config)), chapter["Autoencoder"](1, 2, 4, [8]).double()
+    theirs.scale.fill_(0.2)
+    mine.load_state_dict(theirs.state_dict(), strict=True)
+    x = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(5)).double() * 2 - 1
+    z0 = space["to_latent"](mine, x)
+    with torch.no_grad():
+        wanted = theirs.decode(theirs.encode(x).mean).clamp(-1, 1)
+    torch.testing.assert_close(z0.float(), encode_all(theirs, x), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(z0, 0.2 * mine.encode(x)[0].detach(), **EXACT)
+    torch.testing.assert_close(space["to_picture"](mine, z0), wanted, **EXACT)
+    assert space["to_picture"](mine, 1e3 * z0).abs().max() <= 1
+
+
 # --- what the chapter measures with ---------------------------------------------------------------
 
 
@@ -149,8 +174,56 @@ def test_a_band_and_stored_pictures():
     x = measure.stored_pictures("digits", ["base", "scale 0.5"], 3)
     assert x.shape == (6, 3, 28, 28) and -1 <= x.min() < x.max() <= 1
     assert not torch.equal(x[:3], x[3:])
-    once = measure.over_seeds("digits", {"a": "base"}, "plain", "distance")
-    assert list(once) == ["a"] and len(once["a"]) >= 3
+
+
+def made_up(**plans):
+    """A file of results: plan -> variant -> the shares of its seeds."""
+    return {
+        f"ablation {name.replace('_', '-')}": {
+            "variants": {
+                variant: {"runs": [{"seed": i, "plain": {"as_asked": v}} for i, v in enumerate(of)]}
+                for variant, of in variants.items()
+            }
+        }
+        for name, variants in plans.items()
+    }
+
+
+def test_the_series_of_sizes_come_from_the_plan_with_the_control_once_it_is_run(tmp_path):
+    names = {k: f"scale {k:g}" for k in measure.SIZES if k != 1}
+    old = {"base": [0.5], **{name: [k] for k, name in names.items()}}
+    new = {"base": [0.9], **{name: [2 * k] for k, name in names.items()}}
+    control = {f"{name}, normalised": [3 * k] for k, name in names.items()}
+    path = tmp_path / "results.json"
+    for plans in ({"digits": old}, {"digits": old, "digits_scale": new}):
+        path.write_text(json.dumps(made_up(**plans)))
+        found = measure.scale_series("as_asked", path)
+        assert list(found) == ["as they come"], "half a plan is none"
+        assert found["as they come"] == {k: [0.5 if k == 1 else k] for k in measure.SIZES}
+    path.write_text(json.dumps(made_up(digits=old, digits_scale=new | control)))
+    found = measure.scale_series("as_asked", path)
+    assert found["as they come"] == {k: [0.9 if k == 1 else 2 * k] for k in measure.SIZES}
+    assert found["normalised"] == {k: [0.9 if k == 1 else 3 * k] for k in measure.SIZES}
+
+
+def test_the_table_of_sizes_says_which_is_better_than_what():
+    spread = (-0.02, -0.01, 0, 0.01, 0.02)
+    raw = {k: [v + d for d in spread] for k, v in {1 / 4: 0.8, 1: 0.8, 4: 0.3}.items()}
+    control = {**raw, 4: [0.5 + d for d in spread]}
+    both = {"as they come": raw, "normalised": control}
+    head, quarter, one, four = measure.size_table("share", both, ".0%").splitlines()
+    assert re.split(r" {2,}", head) == [
+        "share", "as they come", "against 1", "normalised", "against as they come"
+    ]  # fmt: skip
+    assert re.split(r" {2,}", quarter.strip()) == [
+        "0.25 times", "78% to 82%", "cannot tell", "78% to 82%", "cannot tell"
+    ]  # fmt: skip
+    assert re.split(r" {2,}", one.strip()) == ["1 times", "78% to 82%"]
+    assert re.split(r" {2,}", four.strip()) == [
+        "4 times", "28% to 32%", "lower", "48% to 52%", "higher"
+    ]  # fmt: skip
+    alone = measure.size_table("share", {"as they come": raw}, ".0%").splitlines()
+    assert all(line.endswith("not run yet") for line in alone[1:])
 
 
 def test_the_frame_stands_at_the_nudged_place():

@@ -38,10 +38,10 @@ def silu(h):
 def residual_block() -> None:
     for c_in, c_out in ((16, 16), (24, 16)):
         block, f, e = awake(ResidualBlock(c_in, c_out, 5)), points(2, c_in, 4, 3), points(2, 5)
-        s_and_b = e @ block.modulate.weight.T + block.modulate.bias
-        s, b = s_and_b[:, :c_out, None, None], s_and_b[:, c_out:, None, None]
+        both = (e @ block.modulate.weight.T + block.modulate.bias)[:, :, None, None]
+        gamma, delta = both[:, :c_out], both[:, c_out:]
         inner = F.conv2d(silu(normed(f, block.norm1)), block.conv1.weight, block.conv1.bias, 1, 1)
-        inner = (1 + s) * normed(inner, block.norm2) + b
+        inner = (1 + gamma) * normed(inner, block.norm2) + delta
         inner = F.conv2d(silu(inner), block.conv2.weight, block.conv2.bias, 1, 1)
         carried = f
         if c_in != c_out:

@@ -1,6 +1,7 @@
 """What chapter 5.1 reads from the stored trainings, and one fit."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -8,11 +9,41 @@ from PIL import Image
 from torch import Tensor
 
 from book.ablations.engine import outcomes, picture
+from book.ablations.verdict import verdict
+from book.results import RESULTS
+
+SIZES = (1 / 16, 1 / 4, 1 / 2, 1, 2, 4, 16)
 
 
-def over_seeds(plan: str, variants: Mapping[str, str], *keys: str) -> dict[str, list]:
-    """The figure of each variant, seed by seed: label -> values; ``variants``: label -> name."""
-    return {label: outcomes(plan, name, *keys) for label, name in variants.items()}
+def scale_series(figure: str, path: str | Path = RESULTS) -> dict[str, dict[float, list]]:
+    """Series -> size of the latents -> what was measured, seed by seed, without guidance.
+
+    "as they come", and the control "normalised", of plan digits-scale; size 1 is the same training
+    in both. Until that plan has been run: "as they come" of plan digits, and no control.
+    """
+
+    def of(plan: str, ending: str = "") -> dict[float, list]:
+        names = {k: "base" if k == 1 else f"scale {k:g}{ending}" for k in SIZES}
+        return {k: outcomes(plan, name, "plain", figure, path=path) for k, name in names.items()}
+
+    try:
+        control = of("digits-scale", ", normalised")
+    except ValueError:  # no results
+        return {"as they come": of("digits")}
+    return {"as they come": of("digits-scale"), "normalised": control}
+
+
+def size_table(title: str, found: Mapping[str, Mapping[float, Sequence[float]]], form: str) -> str:
+    """A line for each size: both series of ``scale_series``, and a verdict on each."""
+    raw, control = found["as they come"], found.get("normalised")
+    lines = [f"{title:18s}as they come    against 1      normalised      against as they come"]
+    for k, values in raw.items():
+        own = "" if k == 1 else verdict(values, raw[1])
+        other = "not run yet"
+        if control is not None:
+            other = "" if k == 1 else f"{band(control[k], form):16s}{verdict(control[k], values)}"
+        lines.append(f"{k:9g} times   {band(values, form):16s}{own:15s}{other}".rstrip())
+    return "\n".join(lines) + "\n"
 
 
 def band(values: Sequence[float], form: str = ".1%") -> str:
