@@ -17,7 +17,7 @@ from minildm.schedule import DiscreteSchedule, cosine_betas
 def best_guess():
     x = points(999).exp()
     yield {
-        r"\arg\min_a": Operator(lambda rest: golden(lambda a: rest({"a": a}), -1.0, 6.0)),
+        r"\arg\min_g": Operator(lambda rest: golden(lambda g: rest({"g": g}), -1.0, 6.0)),
         r"\mathbb E": torch.mean, r"\operatorname{median}": torch.median, "x": x,
         "tolerance": 1e-5,
     }  # fmt: skip
@@ -32,10 +32,12 @@ def lost_by_band():
         chosen = (radius >= band) & (radius < band + 1)
         chosen[0, 0] = False
         yield {
-            r"\text{lost}(B)": lost, r"\hat x": x_hat, "x": x,
-            r"\mathcal F": lambda y: lambda f: torch.fft.fft2(y)[0, 0, f[0], f[1]],
-            r"\sum_{f \in B}": Operator(
-                lambda rest, chosen=chosen: sum(rest({"f": tuple(f)}) for f in chosen.nonzero())
+            r"\text{lost}(\Omega)": lost, r"\hat x": x_hat, "x": x,
+            r"\mathcal F": lambda y: lambda omega: torch.fft.fft2(y)[0, 0, omega[0], omega[1]],
+            r"\sum_{\omega \in \Omega}": Operator(
+                lambda rest, chosen=chosen: sum(
+                    rest({r"\omega": tuple(omega)}) for omega in chosen.nonzero()
+                )
             ),
         }  # fmt: skip
 

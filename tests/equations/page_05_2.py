@@ -18,41 +18,41 @@ def residual_block():
     block, f, e = awake(ResidualBlock(24, 16, 5)), points(2, 24, 4, 3), points(2, 5)
     norms = {24: block.norm1, 16: block.norm2}  # GN is that of as many channels as it gets
     modulation = block.modulate(e)
-    s, b = (part[:, :, None, None] for part in modulation.split(16, 1))
+    gamma, delta = (part[:, :, None, None] for part in modulation.split(16, 1))
 
     def same(left, right):
         left = torch.cat(left, 1)[:, :, 0, 0] if isinstance(left, tuple) else left
         return left.shape == right.shape and (left - right).abs().max() < 1e-8
 
     yield {
-        "y": block(f, e), "f": f, "e": e, "s": s, "b": b, "S": block.skip, "W_1": block.conv1,
-        "W_2": block.conv2, "*": lambda weight, h: weight(h), r"\mathrm{silu}": silu,
+        "y": block(f, e), "f": f, "e": e, r"\gamma": gamma, r"\delta": delta, "S": block.skip,
+        "W_1": block.conv1, "W_2": block.conv2, "*": lambda weight, h: weight(h), r"\mathrm{silu}": silu,
         r"\mathrm{GN}": lambda h: normed(h, norms[h.shape[1]]), "=": same,
-        "M": lambda e: e @ block.modulate.weight.T, "m": block.modulate.bias,
+        "U": lambda e: e @ block.modulate.weight.T, "u": block.modulate.bias,
     }  # fmt: skip
 
 
 @shows("5.2.2")
 def embedding_of_time():
-    d = 4
+    m = 4
     for t in (1, 37, 1000):
-        phi = time_embedding(torch.tensor([t]), d)[0].double()
+        phi = time_embedding(torch.tensor([t]), m)[0].double()
         for i in (1, 2):
-            omega = {1: 1.0, 2: 0.01}  # 10,000 ** (-2 (i - 1) / d)
+            omega = {1: 1.0, 2: 0.01}  # 10,000 ** (-2 (i - 1) / m)
             yield {
-                r"\phi(t)": phi, "t": t, "d": d, "i": i, "tolerance": 1e-4,
+                r"\phi(t)": phi, "t": t, "m": m, "i": i, "tolerance": 1e-4,
                 r"\omega_": lambda n, omega=omega: omega[round(float(n))],
             }  # fmt: skip
 
 
 @shows("5.2.3")
 def similarity_of_times():
-    d = 16
+    m = 16
     for t, other in ((3, 40), (500, 480)):
         yield {
-            r"\phi": lambda t: time_embedding(torch.tensor([t]), d)[0].double(), "t": t,
+            r"\phi": lambda t: time_embedding(torch.tensor([t]), m)[0].double(), "t": t,
             "t'": other,
-            r"\cdot": torch.dot, r"\omega_": lambda i: 10_000 ** (-2 * (i - 1) / d), "d": d,
+            r"\cdot": torch.dot, r"\omega_": lambda i: 10_000 ** (-2 * (i - 1) / m), "m": m,
             "tolerance": 1e-4,
         }  # fmt: skip
 
@@ -75,7 +75,7 @@ def attention():
         yield MATRICES | {
             "A": each[head], "Q": q[head], "K": k[head], "d": 4, "f": f, "y": layer(f, context),
             r"\mathrm{softmax}": lambda scores: torch.softmax(scores, -1), "W_o": merge,
-            "A_1": each[0], "A_n": each[1], "V_1": v[0], "V_n": v[1],
+            "A_1": each[0], "A_4": each[1], "V_1": v[0], "V_4": v[1],
         }  # fmt: skip
 
 
