@@ -26,8 +26,8 @@ def residual_block():
 
     yield {
         "y": block(f, e), "f": f, "e": e, r"\gamma": gamma, r"\delta": delta, "S": block.skip,
-        "W_1": block.conv1, "W_2": block.conv2, "*": lambda weight, h: weight(h), r"\mathrm{silu}": silu,
-        r"\mathrm{GN}": lambda h: normed(h, norms[h.shape[1]]), "=": same,
+        "W_1": block.conv1, "W_2": block.conv2, "*": lambda weight, h: weight(h),
+        r"\mathrm{silu}": silu, r"\mathrm{GN}": lambda h: normed(h, norms[h.shape[1]]), "=": same,
         "U": lambda e: e @ block.modulate.weight.T, "u": block.modulate.bias,
     }  # fmt: skip
 
