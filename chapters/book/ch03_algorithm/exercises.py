@@ -142,7 +142,8 @@ def _check_batch(answer) -> str | None:
         torch.manual_seed(0)
         z, label = (torch.as_tensor(part) for part in answer(z0, labels, size))
         if z.shape == (size, 2, 7, 7):
-            alone = [int(answer(z0, labels, 1)[1]) == 10 for _ in range(200)]  # hidden?
+            one = (torch.as_tensor(answer(z0, labels, 1)[1]) for _ in range(200))
+            alone = [int(label) == 10 for label in one]  # hidden?
     if z.shape != (size, 2, 7, 7) or label.shape != (size,):
         got = f"{tuple(z.shape)} and {tuple(label.shape)}"
         return f"latents (size, 2, 7, 7) and labels (size,) are asked for; yours have {got}"
