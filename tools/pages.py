@@ -77,12 +77,15 @@ def article() -> str:
 
 
 def glossary() -> str:
-    """One row per term: English, Chinese, meaning, where it is explained."""
-    rows = [(t.english, t.chinese, t.meaning, _cells([(t.chapter, place(t))])) for t in TERMS]
+    """One row per term: English, Chinese twice, meaning, where it is explained."""
+    rows = [
+        (t.english, t.article, t.usual, t.meaning, _cells([(t.chapter, place(t))])) for t in TERMS
+    ]
     return _page(
         "Glossary",
-        "The terms of the book, with the Chinese ones of the article. Made by `make pages`.",
-        _table("| term | in the article | meaning | explained in |", rows),
+        "The terms of the book. The second column is the article's word, where it has one for "
+        "this; the third is what is usual in Chinese today. Made by `make pages`.",
+        _table("| term | in the article | usual in Chinese | meaning | explained in |", rows),
     )
 
 

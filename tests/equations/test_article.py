@@ -49,7 +49,7 @@ def test_the_glossary_is_in_order_and_speaks_the_language_of_the_article():
     names = [term.english.lower() for term in TERMS]
     assert names == sorted(names)
     assert len(set(names)) == len(names)
-    chinese = " ".join(term.chinese for term in TERMS)
+    chinese = " ".join(term.article for term in TERMS)
     # the five concepts of the article's section 2, and its keywords
     for word in (
         "潜在空间",
@@ -61,3 +61,10 @@ def test_the_glossary_is_in_order_and_speaks_the_language_of_the_article():
         "生成模型",
     ):
         assert word in chinese, word
+    # words of the article that mean something else, and words that it does not have
+    for word in ("生成对抗网络", "变分自编码器", "方差"):
+        assert word not in chinese, word
+    usual = {term.english: term.usual for term in TERMS}
+    assert all(usual.values())
+    assert "图像编辑" not in usual["inpainting"]
+    assert usual["sampler"] == "采样器" and usual["sampling"] == "采样"
