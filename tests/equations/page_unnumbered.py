@@ -7,7 +7,7 @@ from latexrelation import Normal
 from latexvalue import Operator
 from pageforms import shows
 from registry import points
-from symbols import cell_value, density, exact, table
+from symbols import cell_value, density, exact, hermite, table
 
 from book.ch04_3_gaussian.gaussian_case import Affine, normal
 from book.ch05_4_sampling.line_data import THREE
@@ -56,23 +56,23 @@ def min_snr():
         yield TABLE | {"w_t": weight, r"\text{SNR}_t": TABLE[r"\mathrm{SNR}_"](t), "t": t}
 
 
-def _on_a_line(away, variance):
-    return density(torch.as_tensor(away)[..., None], 0, torch.tensor([[float(variance)]]))
+def _on_a_line(x, mean, variance):
+    """The density of numbers, whatever their shape."""
+    away = torch.as_tensor(x - mean)[..., None]
+    return density(away, 0, torch.tensor([[float(variance)]]))
 
 
 @shows("04_2 two-gaussians")
-def convolved():
-    """Of the law that ``Affine.push`` computes."""
+def sum_of_two_gaussians():
+    """z, eps and y, the law of which is that of ``Affine.push``, at the nodes of an average."""
     m, V, r, c, one = 0.7, 0.6, 0.8, 0.5, torch.eye(1).double()
     law = Affine(r * one, 0 * one[0], c**2 * one).push(normal([m], [[V]]))
-    grid, y = torch.linspace(-9, 9, 2001, dtype=torch.float64), points(6, 1)
-
-    def over_z(rest):
-        return torch.trapezoid(rest({"z": grid}), grid, dim=-1)
-
+    grid, (eps, weights) = torch.linspace(-9, 9, 2001, dtype=torch.float64), hermite(40)
+    y = law.mean + law.cov.sqrt() * eps
     yield {
-        "p(y)": density(y, law.mean, law.cov), r"\int": Operator(over_z), "dz": 1.0, "y": y,
-        r"\mathcal N": lambda x, mean, cov: _on_a_line(x - mean, cov),
+        "p(y)": density(y, law.mean, law.cov), "y": y, "dz": 1.0, r"\mathcal N": _on_a_line,
+        r"\int": Operator(lambda rest: torch.trapezoid(rest({"z": grid}), grid, dim=-1)),
+        "E": lambda x: (weights * x).sum(), "z": m + V**0.5 * eps, r"\epsilon": eps, "u": 0.9,
         "m": m, "V": V, "r": r, "c": c, "tolerance": 1e-6,
     }  # fmt: skip
 

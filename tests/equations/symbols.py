@@ -50,6 +50,13 @@ def last_norm(x: Tensor) -> Tensor:
     return x.flatten(1).square().sum(1).sqrt()
 
 
+def hermite(n: int) -> tuple[Tensor, Tensor]:
+    """Nodes and weights of the average over a standard normal number, each (n, 1)."""
+    off = torch.arange(1, n, dtype=torch.float64).sqrt()
+    values, vectors = torch.linalg.eigh(torch.diag(off, 1) + torch.diag(off, -1))
+    return values[:, None], vectors[0][:, None] ** 2
+
+
 def density(x, mean, variance) -> Tensor:
     """Of N(mean, variance) at each row of x; variance is a diagonal matrix."""
     variance = torch.as_tensor(variance, dtype=torch.float64).diagonal()
