@@ -81,11 +81,11 @@ def sum_of_two_gaussians():
 @torch.no_grad()
 def block():
     """The inner norm, and the inner convolution, are called before the outer ones."""
-    made, x = Block(8).double(), points(2, 8, 4, 4)
+    made, f = Block(8).double(), points(2, 8, 4, 4)
     for parameter in made.parameters():
         parameter.add_(0.3 * points(*parameter.shape))
     norm_1, silu, conv_1, norm_2, _, conv_2 = made.layers
-    inner = conv_1(silu(norm_1(x)))
+    inner = conv_1(silu(norm_1(f)))
     middle = silu(norm_2(inner))
 
     def either(first, second, known):
@@ -93,7 +93,7 @@ def block():
         return lambda h: (second if torch.equal(h, known) else first)(h)
 
     yield {
-        r"\mathrm{block}": made, "x": x, r"\mathrm{silu}": silu,
+        r"\mathrm{block}": made, "f": f, r"\mathrm{silu}": silu,
         r"\mathrm{norm}": either(norm_1, norm_2, inner),
         r"\mathrm{conv}": either(conv_1, conv_2, middle),
     }  # fmt: skip
