@@ -1,15 +1,18 @@
 """The numbered equations of chapter 4.1, each checked against the package."""
 
+import contextlib
 import math
 from functools import partial
+from types import SimpleNamespace
+from unittest.mock import patch
 
 import torch
 from registry import close, numbered, points
 from torch import nn
 
-from book.ch04_3_gaussian.gaussian_case import LinearAutoencoder
+from book.written import written
 from minildm.autoencoder import Autoencoder, AutoencoderConfig
-from minildm.denoise import network_denoiser
+from minildm.denoise import mixture_denoiser, network_denoiser
 from minildm.engine.fit import build
 from minildm.latent import LatentDiffusion
 from minildm.losses import diffusion_loss, kl_loss, reconstruction_loss
@@ -17,6 +20,7 @@ from minildm.predict import EPS, V
 from minildm.process import Gaussian, diffuse, diffuse_step
 from minildm.samplers import ddpm
 from minildm.schedule import DiscreteSchedule, cosine_betas, linear_betas
+from minildm.train import AutoencoderTraining, train_autoencoder
 from minildm.unet import UNet, UNetConfig
 
 CHAPTER = "04_1_mathematical_model"
@@ -47,10 +51,21 @@ def compression() -> None:
 
 
 def same_round_trip() -> None:
-    plane = LinearAutoencoder(points(6), torch.linalg.qr(points(6, 2)).Q)
-    x = points(9, 6, seed=2)
+    """The chapter's own ``loud``, around a pair of which neither undoes the other."""
+    (loud,) = written("04_1", "loud")
+
+    class Pair:
+        def encode(self, x):
+            return Gaussian(x.sin() + 0.3, x**2)
+
+        def decode(self, z):
+            return (2 * z).exp() - z
+
+    x, pair = points(9, 6, seed=2), Pair()
     for a in (0.1, 10.0):
-        close(plane.decode(a * plane.encode(x) / a), plane.decode(plane.encode(x)))
+        encode, decode = loud(pair, a)
+        close(encode(x), a * pair.encode(x).mean)
+        close(decode(encode(x)), pair.decode(pair.encode(x).mean))
 
 
 def kl() -> None:
@@ -61,6 +76,33 @@ def kl() -> None:
         log_ratio = (grid**2 - (grid - mean) ** 2 / var - math.log(var)) / 2
         m, v = (torch.full((1, 1), x, dtype=torch.float64) for x in (mean, var))
         close(kl_loss(Gaussian(m, v)), torch.trapezoid(q * log_ratio, grid), 1e-9)
+    m, v = points(3, 2, 5), points(3, 2, 5, seed=1).exp()  # a mean over 10 numbers, not a sum
+    close(kl_loss(Gaussian(m, v)), (m**2 + v - 1 - v.log()).sum((1, 2)) / 2 / 10)
+    x, xi = points(3, 1, 16, 16).tanh().float(), points(3, 2, 2, 2, seed=1).float()
+    net, loss = _loss_of_training(x, kl=0.3)
+    q = net.encode(x)
+    x_hat = net.decode(q.mean + q.var.sqrt() * xi)
+    close(loss(xi), reconstruction_loss(x_hat, x) + 0.3 * kl_loss(q), 1e-6)
+
+
+def _loss_of_training(x: torch.Tensor, kl: float):
+    """The network that ``train_autoencoder`` would train, and its loss for noise (n, c, h, w)."""
+    caught = []
+
+    def catch(net, loss, *rest, **options):
+        caught.extend((net.eval(), loss))
+        raise InterruptedError
+
+    config = AutoencoderConfig(1, 2, 8, width=8, max_width=8)
+    with patch("minildm.train.train_network", catch), contextlib.suppress(InterruptedError):
+        train_autoencoder(AutoencoderTraining(config, kl=kl), x)
+    net, loss = caught
+    indices = torch.arange(len(x))
+
+    def value(xi: torch.Tensor) -> torch.Tensor:
+        return loss(net, SimpleNamespace(indices=indices, normal=lambda shape: xi))[0].detach()
+
+    return net.requires_grad_(False), value
 
 
 def scale() -> None:
@@ -126,6 +168,64 @@ def diffusion() -> None:
     close(loss, torch.stack(expected))
 
 
+def least_squares() -> None:
+    """By quadrature over z_t, for the mean that the package's exact denoiser gives."""
+    weights, means = torch.tensor([0.8, 0.2]).double(), torch.tensor([[-1.0], [1.5]]).double()
+    oracle = mixture_denoiser(SCHEDULE, weights, means, torch.zeros(2, 1, 1).double())
+    z = torch.linspace(-9, 9, 9001, dtype=torch.float64)
+    for t in (37, 500):
+        a, b = alpha_bar(t) ** 0.5, (1 - alpha_bar(t)) ** 0.5
+        best = oracle(z[:, None], torch.tensor(t)).eps[:, 0]
+        joint = [  # q(z_t, z0) for each of the two z0
+            w * (-((z - a * m) ** 2) / (2 * b**2)).exp() / (2 * math.pi * b**2) ** 0.5
+            for w, m in zip(weights, means[:, 0], strict=True)
+        ]
+        eps = [(z - a * m) / b for m in means[:, 0]]
+        for f in (0 * z, z, z.cos(), best):
+            whole, unavoidable, own = (
+                sum(
+                    torch.trapezoid(p * square(e), z) for p, e in zip(joint, eps, strict=True)
+                )
+                for square in (
+                    lambda e, f=f: (e - f) ** 2,
+                    lambda e, best=best: (e - best) ** 2,
+                    lambda e, f=f, best=best: (best - f) ** 2,
+                )
+            )  # fmt: skip
+            close(whole, unavoidable + own, 1e-9)
+
+
+def decoder_width() -> None:
+    """The right side against the bound of a variational autoencoder, term by term."""
+    x, x_hat = points(2, 3, 4, 4), points(2, 3, 4, 4, seed=1)
+    q = Gaussian(points(2, 2, 2, 2, seed=2), points(2, 2, 2, 2, seed=3).exp())
+    CHW, chw, width = 48, 8, 0.7
+    weight = 2 * width**2 * chw / CHW
+    loss = reconstruction_loss(x_hat, x) + weight * kl_loss(q)
+    printed = CHW / (2 * width**2) * loss + CHW / 2 * math.log(2 * math.pi * width**2)
+    pixel = torch.distributions.Normal(x_hat, torch.tensor(width, dtype=torch.float64))
+    standard = torch.distributions.Normal(0 * q.mean, torch.ones_like(q.mean))
+    start = torch.distributions.kl_divergence(
+        torch.distributions.Normal(q.mean, q.var.sqrt()), standard
+    )
+    terms = -pixel.log_prob(x).sum((1, 2, 3)) + start.sum((1, 2, 3))
+    close(printed, terms, 1e-9)
+    # A linear decoder, one pixel and one number: the bound holds, and is tight for the posterior.
+    slope, variance = 1.7, width**2
+    one = torch.distributions.Normal(*torch.tensor([0, (slope**2 + variance) ** 0.5]).double())
+    posterior = Gaussian(
+        torch.tensor([[slope * 0.4 / (slope**2 + variance)]]).double(),
+        torch.tensor([[variance / (slope**2 + variance)]]).double(),
+    )
+    for q, slack in ((posterior, 0.0), (Gaussian(0 * posterior.mean, posterior.var), 1e-3)):
+        recon = (0.4 - slope * q.mean) ** 2 + slope**2 * q.var
+        right = (recon + 2 * variance * kl_loss(q)) / (2 * variance)
+        right = float(right) + math.log(2 * math.pi * variance) / 2
+        exact = -float(one.log_prob(torch.tensor(0.4, dtype=torch.float64)))
+        assert right >= exact + slack - 1e-9, (right, exact)
+        assert slack or abs(right - exact) < 1e-6, (right, exact)
+
+
 def two_units() -> None:
     z_t, output = points(5, 2), points(5, 2, seed=1)
     for t in TIMES:
@@ -153,4 +253,6 @@ EQUATIONS = [
     _equation(9, "the article's reverse step", "samplers.ddpm", reverse_step),
     _equation(10, "the diffusion loss", "losses.diffusion_loss", diffusion),
     _equation(11, "errors in eps and in z0", "predict.Parameterization.solve", two_units),
+    _equation(12, "least squares", "denoise.mixture_denoiser", least_squares),
+    _equation(13, "the autoencoder's bound", "losses.kl_loss", decoder_width),
 ]

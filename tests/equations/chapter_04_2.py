@@ -399,29 +399,37 @@ def kl() -> None:
     assert abs(kl_normals(a, b) - kl_normals(b, a)) > 0.1
 
 
+DATA3 = normal(
+    [1.0, -2.0, 0.5], [[1.3, 0.6, 0.1], [0.6, 0.7, -0.2], [0.1, -0.2, 0.4]]
+)  # in three dimensions, so that d / 2 is not 1
+
+
 def weighted_error() -> None:
     """L_{t-1} of the package against weight · E|eps - eps_hat|^2 + the constant, by moments."""
-    denoise = gaussian_denoiser(SCHEDULE, *DATA)
+    denoise = gaussian_denoiser(SCHEDULE, *DATA3)
     sigma2 = SCHEDULE.posterior_variance.clone()
     sigma2[1] = SCHEDULE.beta[1]
-    for variances in (SCHEDULE.beta, sigma2):
-        terms = bound(SCHEDULE, reverse_chain(denoise, SCHEDULE, 2, variances), DATA)
+    for variances in (SCHEDULE.beta, sigma2, 1.7 * SCHEDULE.beta):
+        terms = bound(SCHEDULE, reverse_chain(denoise, SCHEDULE, 3, variances), DATA3)
         for t in (2, 40, 200):
             a, beta, s2 = alpha_bar(t), float(BETAS[t - 1]), float(variances[t])
             # E|eps - E[eps | z_t]|^2 = tr Cov(eps | z_t) = a / (1 - a) tr Cov(z0 | z_t)
-            error = a / (1 - a) * denoising_cov(SCHEDULE, DATA, t).trace()
+            error = a / (1 - a) * denoising_cov(SCHEDULE, DATA3, t).trace()
             weight = beta**2 / (2 * s2 * (1 - beta) * (1 - a))
             close(epsilon_weight(SCHEDULE, torch.tensor(t), variances[t]), weight)
             r = float(SCHEDULE.posterior_variance[t]) / s2
-            close(terms.steps[t], weight * error + r - 1 - math.log(r), 1e-8)  # d / 2 = 1
+            close(terms.steps[t], weight * error + 3 / 2 * (r - 1 - math.log(r)), 1e-8)
 
 
 def last_step() -> None:
     """L_0 written out, averaged over the data: E|z0 - mu(z_1)|^2 is tr Cov(z0 | z_1)."""
-    chain = reverse_chain(gaussian_denoiser(SCHEDULE, *DATA), SCHEDULE, 2, SCHEDULE.beta)
     beta = float(BETAS[0])
-    error = denoising_cov(SCHEDULE, DATA, 1).trace()
-    close(bound(SCHEDULE, chain, DATA).last, error / (2 * beta) + math.log(2 * math.pi * beta))
+    for data in (DATA3, normal([0.4], [[0.5]])):
+        d = len(data.mean)
+        chain = reverse_chain(gaussian_denoiser(SCHEDULE, *data), SCHEDULE, d, SCHEDULE.beta)
+        error = denoising_cov(SCHEDULE, data, 1).trace()
+        printed = error / (2 * beta) + d / 2 * math.log(2 * math.pi * beta)
+        close(bound(SCHEDULE, chain, data).last, printed)
 
 
 def simple_loss() -> None:
@@ -486,19 +494,24 @@ def ddim_family() -> None:
 
 
 def marginals_agree() -> None:
-    """For data in one point the oracle knows z0: whatever eta, the step hits q(z_s | z0)."""
+    """For data in one point the oracle knows z0: whatever sigma <= b_s, the step hits q(z_s | z0).
+
+    The largest, sigma = b_s, keeps no noise at all: eta is then above 1.
+    """
     point = normal([0.7, -0.2], [[0.0, 0.0], [0.0, 0.0]])
     denoise = gaussian_denoiser(SCHEDULE, *point)
     for t, s in PAIRS:
-        for eta in (0.0, 0.3, 1.0):
+        a, a_s = alpha_bar(t), alpha_bar(s)
+        posterior_std = ((1 - a / a_s) * (1 - a_s) / (1 - a)) ** 0.5
+        for sigma in (0.0, 0.3 * posterior_std, posterior_std, (1 - a_s) ** 0.5 * (1 - 1e-12)):
 
-            def step(*arguments, draw=None, eta=eta):
+            def step(*arguments, draw=None, eta=sigma / posterior_std):
                 return ddim(*arguments, eta=eta, draw=draw)
 
             times = torch.tensor([t, s])
             end = propagate(denoise, SCHEDULE, marginal(SCHEDULE, point, t), times, step)[-1]
-            close(end.mean, alpha_bar(s) ** 0.5 * point.mean)
-            close(end.cov, (1 - alpha_bar(s)) * I)
+            close(end.mean, a_s**0.5 * point.mean)
+            close(end.cov, (1 - a_s) * I)
 
 
 def ode() -> None:
@@ -520,6 +533,28 @@ def ode() -> None:
         moved = heun(z, now, now - h, gaussian_denoiser(schedule, *data), schedule, None)[0]
         errors.append(float((moved - flow).abs().max()))
     assert 6 < errors[0] / errors[1] < 10, errors
+    _flow_carries_marginals(schedule, denoise)
+
+
+def _flow_carries_marginals(schedule, denoise) -> None:
+    """For the mixture: d/dt q + d/dz (q u) = 0 on a grid, u the printed velocity."""
+    turn, t, h = math.pi / 2, 0.6, 1e-4
+    z = torch.linspace(-2, 2, 41, dtype=torch.float64)
+
+    def density(x, time):
+        a, b = schedule(torch.tensor(time, dtype=torch.float64))
+        return sum(
+            w * normal_density(x, a * m, a**2 * s + b**2)
+            for w, m, s in zip(MIXTURE[0], MIXTURE[1][:, 0], SPREAD[:, 0, 0], strict=True)
+        )
+
+    def flux(x):
+        guess = denoise(x[:, None], torch.tensor(t, dtype=torch.float64))
+        velocity = turn * (-math.sin(turn * t) * guess.z0 + math.cos(turn * t) * guess.eps)
+        return density(x, t) * velocity[:, 0]
+
+    change = (density(z, t + h) - density(z, t - h)) / (2 * h)
+    close(change, -(flux(z + h) - flux(z - h)) / (2 * h), 1e-6)
 
 
 def multistep() -> None:

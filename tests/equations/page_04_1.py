@@ -5,10 +5,12 @@ from chapter_04_1 import CHAPTER, SCHEDULE, TIMES, Wave
 from latexrelation import Normal
 from pageforms import shows
 from registry import points
-from symbols import average, cell_value, last_norm, only, table
+from symbols import average, cell_value, exact, last_norm, only, table
 
+from book.ch04_2_derivations.elbo import log_density
+from book.ch04_3_gaussian.gaussian_case import normal
 from minildm.autoencoder import Autoencoder, AutoencoderConfig
-from minildm.denoise import network_denoiser
+from minildm.denoise import mixture_denoiser, network_denoiser
 from minildm.losses import diffusion_loss, kl_loss, reconstruction_loss
 from minildm.predict import EPS
 from minildm.process import Gaussian, diffuse, diffuse_step
@@ -25,6 +27,7 @@ def reconstruction():
     yield {
         r"\mathcal L_{\text{recon}}": loss.mean(), r"\mathbb E_x": average, r"\lVert": last_norm,
         "x": x, "E": only(x, z), "D": only(z, x_hat), "C": 2, "H": 4, "W": 5,
+        r"\mathcal E": only(x, z), r"\mathcal D": only(z, x_hat),
         r"\texttt{reconstruction\_loss}": loss,
     }  # fmt: skip
 
@@ -73,7 +76,8 @@ def same_round_trip():
 
     encode, decode = cell_value(CHAPTER, "loud")(plain, a)
     yield {
-        "E": _Function(torch.sin), "D": plain.decode, "E'": encode, "D'": decode, "=": equal,
+        r"\mathcal E": _Function(torch.sin), r"\mathcal D": plain.decode, r"\mathcal E'": encode,
+        r"\mathcal D'": decode, "=": equal,
         "a": a, "x": x, "z": points(9, 6, seed=1),
     }  # fmt: skip
 
@@ -154,14 +158,15 @@ def reverse_step():
 
 @shows("4.1.10")
 def diffusion():
-    """The package takes the mean over a sample's numbers where the norm takes the sum."""
-    z0, eps, t = points(5, 2), points(5, 2, seed=1), torch.tensor(TIMES)
-    loss = 2 * diffusion_loss(Wave(), SCHEDULE, z0, parameterization=EPS, t=t, eps=eps)
+    """A mean over c h w = 24 numbers; the five samples are flat for the schedule's sake."""
+    z0, eps, t = points(5, 24), points(5, 24, seed=1), torch.tensor(TIMES)
+    loss = diffusion_loss(Wave(), SCHEDULE, z0, parameterization=EPS, t=t, eps=eps)
     bars = torch.tensor([TABLE[r"\bar\alpha_"](n) for n in TIMES], dtype=torch.float64)[:, None]
     yield {
         r"\mathcal L_{\text{diffuse}}": loss.mean(), r"\mathbb E_{z_0, \epsilon, t}": average,
         r"\lVert": last_norm, r"\epsilon": eps, "z_0": z0, "t": t, r"\bar\alpha_t": bars,
         r"\epsilon_\theta": lambda z, t: Wave()(z, t, None), r"\texttt{diffusion\_loss}": loss,
+        "c": 2, "h": 3, "w": 4,
     }  # fmt: skip
 
 
@@ -188,6 +193,43 @@ def scale():
     yield {
         "z_0": float(autoencoder.scale) * z, r"\text{scale}": autoencoder.scale,
         r"\texttt{scale}": autoencoder.scale, "E": only(x, z), "x": x, "D": only(z, back),
+        r"\mathcal E": only(x, z), r"\mathcal D": only(z, back),
         r"\operatorname{std}": torch.std, r"\mathrm{std}": torch.std, r"\hat x": back,
         "tolerance": 1e-5,
     }  # fmt: skip
+
+
+@shows("4.1.12")
+def least_squares():
+    """Data in two points; the average over eps is an integral, so nothing is left to chance."""
+    weights, means = torch.tensor([0.8, 0.2]).double(), torch.tensor([[-1.0], [1.5]]).double()
+    oracle = mixture_denoiser(SCHEDULE, weights, means, torch.zeros(2, 1, 1).double())
+    eps = torch.linspace(-9, 9, 2001, dtype=torch.float64).repeat(2)[:, None]
+    z0 = means.repeat_interleave(2001, 0)
+    chance = (-(eps[:, 0] ** 2) / 2).exp() * weights.repeat_interleave(2001)
+    for t in (37, 500):
+        z_t = diffuse(SCHEDULE, z0, t, eps)
+        yield {
+            r"\mathbb E": lambda x: (chance * x).sum() / chance.sum(), r"\lVert": last_norm,
+            r"\epsilon": eps, "f": lambda z: z.cos(), "z_t": z_t,
+            r"\bar\epsilon": only(z_t, oracle(z_t, torch.tensor(t)).eps), "tolerance": 1e-7,
+        }  # fmt: skip
+
+
+@shows("4.1.13")
+def decoder_width():
+    """A linear decoder, whose posterior is of the encoder's form: there the bound is tight."""
+    basis, width = torch.linalg.qr(points(24, 6)).Q, 0.7
+    for x in points(2, 24, seed=1):
+        mean = (basis.T @ x / (1 + width**2))[None]  # of q(z | x)
+        q = Gaussian(mean, torch.full_like(mean, width**2 / (1 + width**2)))
+        noise = exact(20, 6)
+        decoded = (q.mean + q.var.sqrt() * noise) @ basis.T
+        law = normal(0 * x, basis @ basis.T + width**2 * torch.eye(24).double())
+        yield {
+            r"\log p(x)": log_density(law, x[None])[0], r"\sigma_x": width, "C": 2, "H": 3, "W": 4,
+            r"\mathcal L_{\text{recon}}": reconstruction_loss(decoded, x.expand(20, 24)).mean(),
+            r"\mathcal L_{\text{KL}}": kl_loss(q)[0], r"\lambda": 2 * width**2 * 6 / 24,
+            "c": 1, "h": 2, "w": 3, r"\le": lambda a, b: abs(a - b) < 1e-8,
+            r"\ge": lambda a, b: False,
+        }  # fmt: skip

@@ -104,7 +104,7 @@ def any_two_times():
         std = (diffuse_step(SCHEDULE, z, t, s, eps) - mean) / eps
         yield TABLE | {
             r"q(z_t \mid z_s)": Normal(mean, std**2), "t": t, "s": s, "z_s": z, "r": ratio,
-            "v": variance, r"\texttt{ratio}": ratio, r"\texttt{variance}": variance,
+            "c": variance**0.5, r"\texttt{ratio}": ratio, r"\texttt{variance}": variance,
         }  # fmt: skip
 
 
@@ -176,7 +176,7 @@ def _posterior(t: int, s: int) -> dict:
     z_s = mean + var**0.5 * points(6)
     a, b2 = alpha_bar(s) ** 0.5, 1 - alpha_bar(s)
     return TABLE | {
-        "t": t, "s": s, "z_s": z_s, "z_t": z_t, "z_0": z0, "r": ratio, "v": variance,
+        "t": t, "s": s, "z_s": z_s, "z_t": z_t, "z_0": z0, "r": ratio, "c": variance**0.5,
         "A": ratio**2 / variance + 1 / b2, "B": ratio * z_t / variance + a * z0 / b2,
         r"\mathrm{Var}(z_s \mid z_t, z_0)": var, r"E[z_s \mid z_t, z_0]": mean,
         r"q(z_s \mid z_t, z_0)": normal_density(z_s, mean, var),
@@ -329,7 +329,7 @@ def multistep():
     now, before = ORACLE(moved, s).z0, ORACLE(z, t).z0
     yield TABLE | {
         "z_s": got, "z_t": moved, "t": 120, "s": 70, "h": h, r"h_{\text{prev}}": h_before,
-        "D": now + h / (2 * h_before) * (now - before), r"\hat z_0^{(t)}": now,
+        r"\tilde z_0": now + h / (2 * h_before) * (now - before), r"\hat z_0^{(t)}": now,
         r"\hat z_0^{(\text{prev})}": before,
     }  # fmt: skip
 

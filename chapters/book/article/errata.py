@@ -109,4 +109,17 @@ ERRATA = [
         ("4.3.17", "4.3.18",
          "tests/book/test_gaussian_case.py::test_a_latent_diffusion_model_in_closed_form"),
     ),
+    Erratum(
+        13, "4.2", "Bayes' rule for the step back has p's and q's in it.",
+        "Bayes' rule is about one joint distribution, the forward chain's: every factor is a q.",
+        (("04_2", "bayes-under-the-assumption"), ("04_2", "true-reverse-on-a-mixture")),
+        ("4.2.4", "4.2.8"),
+    ),
+    Erratum(
+        14, "4.2", "Merging the steps into one jump is called reparameterisation.",
+        "What merges them is that a sum of Gaussians is Gaussian. Reparameterisation is to write a "
+        "draw as mean + standard deviation · ε.",
+        (("04_2", "convolution"), ("04_2", "induction")),
+        ("4.2.1", "4.2.2"),
+    ),
 ]  # fmt: skip

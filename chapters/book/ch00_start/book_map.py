@@ -41,6 +41,7 @@ CHAPTERS = {
         ("04_2_derivations", "4.2 Derivations", "04_1_mathematical_model"),
         ("04_3_gaussian_case", "4.3 The Gaussian case"),
         ("04_4_schedule_lab", "4.4 The schedule lab", "04_1_mathematical_model"),
+        ("04_5_continuous_time", "4.5 Continuous time", "04_2_derivations"),
         ("05_0_one_page", "5.0 One page", "03_algorithm"),
         ("05_1_autoencoder", "5.1 The autoencoder", "03_algorithm", "04_1_mathematical_model"),
         ("05_2_unet", "5.2 The network", "03_algorithm"),

@@ -23,9 +23,9 @@ def _example() -> tuple[Tensor, ...]:
 def _check_loss(autoencoder_loss) -> str | None:
     x, x_hat, mean, var = _example()
     weight = 0.01
-    got = autoencoder_loss(x, x_hat, mean, var, weight)
-    if not isinstance(got, Tensor) or got.shape != (2,):
-        shape = tuple(got.shape) if isinstance(got, Tensor) else type(got).__name__
+    got = torch.as_tensor(autoencoder_loss(x, x_hat, mean, var, weight)).float()
+    if got.shape != (2,):
+        shape = tuple(got.shape)
         return f"one value per image is asked: shape (2,) for two images; you return {shape}"
     recon, kl = reconstruction_loss(x_hat, x), kl_loss(Gaussian(mean, var))
     if torch.allclose(got, recon + weight * kl, rtol=1e-4):
@@ -120,18 +120,20 @@ def _check_factors(answer) -> str | None:
     signal, noise = (float(part) for part in answer)
     if not (math.isfinite(signal) and math.isfinite(noise)):
         return "both must be finite numbers"
-    if abs(signal - 0.8**0.5) < 1e-3 and abs(noise - 0.2**0.5) < 1e-3:
-        return None
-    if abs(signal - 0.8) < 1e-3 and abs(noise - 0.2) < 1e-3:
+    if abs(signal - 0.8**0.5) < 5e-3 and abs(noise - 0.2**0.5) < 5e-3:
+        return None  # two digits are enough
+    if signal < 0 or noise < 0:
+        return "both are roots, and the positive ones: a negative factor would turn z_0 round"
+    if abs(signal - 0.8) < 5e-3 and abs(noise - 0.2) < 5e-3:
         return "these are the shares of the *power*, alpha_bar and 1 - alpha_bar; take their roots"
-    if abs(signal**2 + noise**2 - 1) > 1e-3:
+    if abs(signal**2 + noise**2 - 1) > 5e-3:
         return (
             f"signal² + noise² must be 1, so that variances are preserved; yours is "
             f"{signal**2 + noise**2:.3g}"
         )
     if noise > 0 and abs(signal / noise - 4) < 1e-2:
         return "the SNR is a ratio of powers: signal² / noise², not signal / noise"
-    if abs(signal - 0.2**0.5) < 1e-3:
+    if abs(signal - 0.2**0.5) < 5e-3:
         return "the other way round: at SNR 4 there is more signal than noise"
     return (
         f"signal² / noise² should be 4; yours is {signal**2 / noise**2 if noise else math.inf:.3g}"
@@ -160,6 +162,7 @@ answer = (signal_at_4, noise_at_4)
         ("answer = (4 / 17**0.5, 1 / 17**0.5)", "ratio of powers"),
         ("answer = (0.2**0.5, 0.8**0.5)", "other way round"),
         ("answer = (0.6, 0.8)", "should be 4"),
+        ("answer = (-signal_at_4, -noise_at_4)", "the positive ones"),
         ("answer = (float('nan'), 1.0)", "finite"),
     ),
     praise="any schedule passes through this point somewhere; only the t differs.",
@@ -171,8 +174,9 @@ answer = (signal_at_4, noise_at_4)
 
 def _check_v_error(v_error) -> str | None:
     for alpha_bar in (0.9, 0.5, 0.04):
-        got, truth = float(v_error(0.3, alpha_bar)), 0.3 / alpha_bar
-        if abs(got - truth) <= 1e-6 * truth:
+        given = (torch.tensor(value, dtype=torch.float64) for value in (0.3, alpha_bar))
+        got, truth = float(v_error(*given)), 0.3 / alpha_bar
+        if abs(got - truth) <= 1e-5 * truth:
             continue
         known = {
             "errors are squared here, so the factor is squared too": 0.3 / alpha_bar**0.5,
@@ -184,7 +188,7 @@ def _check_v_error(v_error) -> str | None:
             / alpha_bar,
         }
         for complaint, value in known.items():
-            if abs(got - value) <= 1e-6 * value:
+            if abs(got - value) <= 1e-5 * value:
                 return complaint
         return (
             f"at alpha_bar = {alpha_bar} an error of 0.3 in eps should be {truth:.4g} in v; "
@@ -226,4 +230,73 @@ def v_error(eps_error, alpha_bar):
     praise="a plain loss on v is the loss on eps with weight 1 / alpha_bar, or SNR + 1 on z0.",
 )
 
-EXERCISES = [LOSS, FACTORS, V_ERROR]
+
+# --- 4.1-4 ----------------------------------------------------------------------------------------
+
+
+def _check_width(decoder_width) -> str | None:
+    for weight, pixels, numbers in ((1e-5, 12288, 256), (0.02, 300, 60)):
+        given = (torch.tensor(value, dtype=torch.float64) for value in (weight, pixels, numbers))
+        got, truth = float(decoder_width(*given)), (weight * pixels / (2 * numbers)) ** 0.5
+        if abs(got - truth) <= 1e-4 * truth:
+            continue
+        known = {
+            "that is the variance sigma_x²; the width is its root": truth**2,
+            "the other way round: the latent has fewer numbers than the image": (
+                weight * numbers / (2 * pixels)
+            )
+            ** 0.5,
+            "the factor 2 of (4.1.13) is missing: the Gaussian has it in its exponent": (
+                truth * 2**0.5
+            ),
+            "the factor 2 belongs below: lambda is twice the variance": 2 * truth,
+            "the numbers of pixels and of latent numbers count too: both losses are means": (
+                weight / 2
+            )
+            ** 0.5,
+        }
+        for complaint, value in known.items():
+            if abs(got - value) <= 1e-4 * value:
+                return complaint
+        return (
+            f"for a weight of {weight:g}, {pixels} pixels and {numbers} numbers sigma_x is "
+            f"{truth:.4g}; yours is {got:.4g}"
+        )
+    return None
+
+
+def _width(result: str) -> str:
+    return f"def decoder_width(w, p, n):\n    return {result}"
+
+
+WIDTH = Exercise(
+    id="4.1-4",
+    title="the decoder's width that a KL weight stands for",
+    setup="import torch",
+    stub='''
+def decoder_width(weight, pixels, numbers):
+    """sigma_x that a KL weight stands for: pixels = C H W, numbers = c h w."""
+    return ...  # YOUR CODE HERE
+''',
+    solution='''
+def decoder_width(weight, pixels, numbers):
+    """sigma_x that a KL weight stands for: pixels = C H W, numbers = c h w."""
+    # weight = 2 sigma_x² numbers / pixels, so sigma_x² = weight pixels / (2 numbers)
+    return (weight * pixels / (2 * numbers)) ** 0.5
+''',
+    answer="decoder_width",
+    check=_check_width,
+    hint="lambda = 2 sigma_x² chw / CHW: bring everything but sigma_x² to the other side, and "
+    "take the root.",
+    wrong=(
+        (_width("w * p / (2 * n)"), "that is the variance"),
+        (_width("(w * n / (2 * p)) ** 0.5"), "other way round"),
+        (_width("(w * p / n) ** 0.5"), "is missing"),
+        (_width("(2 * w * p / n) ** 0.5"), "belongs below"),
+        (_width("(w / 2) ** 0.5"), "both losses are means"),
+        (_width("w"), "sigma_x is"),
+    ),
+    praise="with 1e-5, 12,288 pixels and 256 numbers: 0.0155, two of the 256 grey levels.",
+)
+
+EXERCISES = [LOSS, FACTORS, V_ERROR, WIDTH]

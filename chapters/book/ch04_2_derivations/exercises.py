@@ -3,7 +3,6 @@
 import math
 
 import torch
-from torch import Tensor
 
 from book.exercises import Exercise
 
@@ -12,23 +11,24 @@ from book.exercises import Exercise
 
 def _check_merge(merge) -> str | None:
     for m1, v1, m2, v2 in ((1.0, 4.0, -2.0, 1.0), (0.5, 0.2, 0.7, 3.0)):
-        mean, variance = (float(part) for part in merge(m1, v1, m2, v2))
+        given = (torch.tensor(value, dtype=torch.float64) for value in (m1, v1, m2, v2))
+        mean, variance = (float(part) for part in merge(*given))
         right_variance = v1 * v2 / (v1 + v2)
         right_mean = (m1 * v2 + m2 * v1) / (v1 + v2)
-        if not math.isclose(variance, right_variance, rel_tol=1e-6):
-            if math.isclose(variance, v1 + v2, rel_tol=1e-6):
+        if not math.isclose(variance, right_variance, rel_tol=1e-5):
+            if math.isclose(variance, v1 + v2, rel_tol=1e-5):
                 return "v1 + v2 is the variance of a *sum*; a product of densities adds 1/v1 + 1/v2"
-            if math.isclose(variance, 1 / v1 + 1 / v2, rel_tol=1e-6):
+            if math.isclose(variance, 1 / v1 + 1 / v2, rel_tol=1e-5):
                 return "that is A, the precision; the variance is 1/A"
-            if math.isclose(variance, (v1 + v2) / 2, rel_tol=1e-6):
+            if math.isclose(variance, (v1 + v2) / 2, rel_tol=1e-5):
                 return "not the average: two measurements together are better than each alone"
             return f"the variance should be {right_variance:.4g} here; yours is {variance:.4g}"
-        if not math.isclose(mean, right_mean, rel_tol=1e-6):
-            if math.isclose(mean, (m1 + m2) / 2, rel_tol=1e-6):
+        if not math.isclose(mean, right_mean, rel_tol=1e-5):
+            if math.isclose(mean, (m1 + m2) / 2, rel_tol=1e-5):
                 return "the plain average forgets that the sharper measurement counts more"
-            if math.isclose(mean, (m1 * v1 + m2 * v2) / (v1 + v2), rel_tol=1e-6):
+            if math.isclose(mean, (m1 * v1 + m2 * v2) / (v1 + v2), rel_tol=1e-5):
                 return "each mean is weighted by the variance of the *other* one"
-            if math.isclose(mean, m1 / v1 + m2 / v2, rel_tol=1e-6):
+            if math.isclose(mean, m1 / v1 + m2 / v2, rel_tol=1e-5):
                 return "that is B; the mean is B/A"
             return f"the mean should be {right_mean:.4g} here; yours is {mean:.4g}"
     return None
@@ -80,9 +80,9 @@ def merge(m1, v1, m2, v2):
 def _check_score(score_from_v) -> str | None:
     v_hat, z_t = torch.tensor([0.7, -1.1, 2.0]), torch.tensor([0.2, 1.5, -0.4])
     for alpha_bar in (0.8, 0.3):
-        a, b = alpha_bar**0.5, (1 - alpha_bar) ** 0.5
-        got = score_from_v(v_hat, z_t, a, b)
-        if not isinstance(got, Tensor) or got.shape != (3,):
+        a, b = torch.tensor([alpha_bar, 1 - alpha_bar]).sqrt()
+        got = torch.as_tensor(score_from_v(v_hat, z_t, a, b)).float()
+        if got.shape != (3,):
             return "one number for each entry of z_t: the result has the shape of z_t"
         eps, z0 = b * z_t + a * v_hat, a * z_t - b * v_hat
         if torch.allclose(got, -eps / b, rtol=1e-4, atol=1e-5):
@@ -143,9 +143,9 @@ def score_from_v(v_hat, z_t, signal, noise):
 
 def _check_ddim(ddim_by_hand) -> str | None:
     z_t, eps = torch.tensor([1.0, -0.3]), torch.tensor([0.4, 0.9])
-    a, b, a_s, b_s = 0.6, 0.8, 0.96, 0.28
-    got = ddim_by_hand(z_t, eps, a, b, a_s, b_s)
-    if not isinstance(got, Tensor) or got.shape != (2,):
+    a, b, a_s, b_s = torch.tensor([0.6, 0.8, 0.96, 0.28])
+    got = torch.as_tensor(ddim_by_hand(z_t, eps, a, b, a_s, b_s)).float()
+    if got.shape != (2,):
         return "the result is a point like z_t: same shape"
     z0 = (z_t - b * eps) / a
     if torch.allclose(got, a_s * z0 + b_s * eps, rtol=1e-4, atol=1e-5):
@@ -202,4 +202,72 @@ def ddim_by_hand(z_t, eps_hat, signal_t, noise_t, signal_s, noise_s):
     praise="this is the whole sampler: 25 of these steps draw a picture.",
 )
 
-EXERCISES = [MERGE, SCORE, DDIM]
+
+# --- 4.2-4 ----------------------------------------------------------------------------------------
+
+
+def _check_tilted(tilted) -> str | None:
+    for m_u, v_u, m_c, v_c, w in ((0.3, 2.0, 1.0, 0.5, 3.0), (-1.0, 1.0, 0.5, 0.4, 1.5)):
+        given = (torch.tensor(value, dtype=torch.float64) for value in (m_u, v_u, m_c, v_c, w))
+        mean, variance = (float(part) for part in tilted(*given))
+        A, B = (1 - w) / v_u + w / v_c, (1 - w) * m_u / v_u + w * m_c / v_c
+        if not math.isclose(variance, 1 / A, rel_tol=1e-4):
+            known = {
+                "that is the precision A; the variance is 1/A": A,
+                "precisions are mixed with 1 - w and w, not variances: the exponent has 1/v": (
+                    (1 - w) * v_u + w * v_c
+                ),
+                "the weights are 1 - w and w: they add to 1": 1 / (1 / v_u + w / v_c),
+            }
+            for complaint, value in known.items():
+                if math.isclose(variance, value, rel_tol=1e-4):
+                    return complaint
+            return f"with w = {w} the variance should be {1 / A:.4g} here; yours is {variance:.4g}"
+        if not math.isclose(mean, B / A, rel_tol=1e-4):
+            if math.isclose(mean, (1 - w) * m_u + w * m_c, rel_tol=1e-4):
+                return "each mean counts with its precision: a sharp density pulls harder"
+            if math.isclose(mean, B, rel_tol=1e-4):
+                return "that is B, the factor of -2z; the mean is B/A"
+            return f"with w = {w} the mean should be {B / A:.4g} here; yours is {mean:.4g}"
+    return None
+
+
+def _tilted(mean: str, variance: str) -> str:
+    code = "    A, B = (1 - w) / vu + w / vc, (1 - w) * mu / vu + w * mc / vc\n"
+    return f"def tilted(mu, vu, mc, vc, w):\n{code}    return {mean}, {variance}"
+
+
+TILTED = Exercise(
+    id="4.2-4",
+    title="the tilted distribution of two Gaussians",
+    setup="",
+    stub='''
+def tilted(m_u, v_u, m_c, v_c, w):
+    """Mean and variance of the density proportional to N(z; m_u, v_u)^(1-w) N(z; m_c, v_c)^w."""
+    return ...  # YOUR CODE HERE
+''',
+    solution='''
+def tilted(m_u, v_u, m_c, v_c, w):
+    """Mean and variance of the density proportional to N(z; m_u, v_u)^(1-w) N(z; m_c, v_c)^w."""
+    # -2 log is (1-w) (z - m_u)²/v_u + w (z - m_c)²/v_c + ... = A z² - 2 B z + ...
+    A = (1 - w) / v_u + w / v_c
+    B = (1 - w) * m_u / v_u + w * m_c / v_c
+    return B / A, 1 / A
+''',
+    answer="tilted",
+    check=_check_tilted,
+    hint="A power of a density is a factor before its logarithm. Collect A, the factor of z², and "
+    "B, that of -2z, as in (4.2.9); the mean is B/A, the variance 1/A.",
+    wrong=(
+        (_tilted("B / A", "A"), "is the precision A"),
+        (_tilted("B / A", "(1 - w) * vu + w * vc"), "not variances"),
+        (_tilted("B / A", "1 / (1 / vu + w / vc)"), "they add to 1"),
+        (_tilted("B / A", "vc"), "the variance should be"),
+        (_tilted("(1 - w) * mu + w * mc", "1 / A"), "pulls harder"),
+        (_tilted("B", "1 / A"), "that is B"),
+        (_tilted("mc", "1 / A"), "the mean should be"),
+    ),
+    praise="it is a Gaussian while A > 0; with v_c > v_u a large w has no distribution at all.",
+)
+
+EXERCISES = [MERGE, SCORE, DDIM, TILTED]

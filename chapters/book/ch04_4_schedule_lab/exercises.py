@@ -4,160 +4,183 @@ import math
 import warnings
 
 import torch
-from torch import Tensor
 
 from book.ch04_4_schedule_lab.explorer import Settings, gauges, make_schedule
 from book.exercises import Exercise
-from minildm.schedule import DiscreteSchedule, linear_betas
+from minildm.schedule import DiscreteSchedule
 
 # --- 4.4-1 ----------------------------------------------------------------------------------------
 
 
-def _check_gauge(value) -> str | None:
-    schedule = make_schedule(Settings("scaled linear", 200))
-    left, last, useful = gauges(schedule)
-    value = float(value)
-    if abs(value - left) < 0.01:
-        return None
-    if abs(value - last) < 0.01:
-        return "that is SNR_T, a ratio of powers; the question is for the amplitude that is left"
-    if abs(value - useful) < 0.01:
-        return "that is the share of steps well spent: it says nothing about where sampling starts"
-    if abs(value - float(schedule.alpha_bar[-1])) < 0.01:
-        return "that is alpha_bar_T, the power; the amplitude is its square root"
-    default = float(make_schedule(Settings("scaled linear", 1000))(1000)[0])
-    if abs(value - default) < 0.01:
-        return "that is the schedule with 1,000 steps; the question is for T = 200"
-    return "compute gauges(make_schedule(Settings('scaled linear', 200))) and choose one of three"
+def _check_left(amplitude_left) -> str | None:
+    for T, first, last in ((1000, 0.00085, 0.012), (200, 0.00085, 0.012), (500, 1e-4, 0.02)):
+        given = torch.tensor(first).double(), torch.tensor(last).double()
+        got = float(amplitude_left(T, *given))
+        exact = float(make_schedule(Settings("scaled linear", T, first, last))(T)[0])
+        if abs(got / exact - 1) < 0.05:  # the formula is within 2 %
+            continue
+        sum_of_betas = T * (first + (first * last) ** 0.5 + last) / 3
+        known = {
+            "that is alpha_bar_T, the power; the amplitude is its root": math.exp(-sum_of_betas),
+            "that is for betas in a straight line; here their roots are": (
+                math.exp(-T * (first + last) / 4)
+            ),
+            "the mean of a square is not the square of the mean": (
+                math.exp(-T * (first**0.5 + last**0.5) ** 2 / 8)
+            ),
+            "that is the logarithm; the amplitude is its exponential": -sum_of_betas / 2,
+            "the sign: the signal falls, log alpha_bar is *minus* the sum": (
+                math.exp(sum_of_betas / 2)
+            ),
+        }
+        for complaint, value in known.items():
+            if abs(got / value - 1) < 0.02:
+                return complaint
+        return (
+            f"with T = {T} and betas from {first:g} to {last:g} about {exact:.3g} of the amplitude "
+            f"is left; yours is {got:.3g}"
+        )
+    return None
 
 
-GAUGE = Exercise(
+def _left(result: str) -> str:
+    return (
+        "import math\ndef amplitude_left(T, f, l):\n    f, l = float(f), float(l)\n"
+        f"    S = T * (f + (f * l) ** 0.5 + l) / 3\n    return {result}"
+    )
+
+
+LEFT = Exercise(
     id="4.4-1",
-    title="the amplitude that is left at T",
-    setup="from book.ch04_4_schedule_lab.explorer import Settings, gauges, make_schedule",
-    stub="wrong_start = ...  # YOUR CODE HERE: one number",
-    solution="""
-wrong_start = gauges(make_schedule(Settings("scaled linear", 200))).left
-""",
-    answer="wrong_start",
-    check=_check_gauge,
-    hint="Sampling starts from N(0, I). What must be (almost) zero for that to be right?",
+    title="the amplitude that a scaled linear schedule leaves",
+    setup="import math",
+    stub='''
+def amplitude_left(T, first, last):
+    """About sqrt(alpha_bar_T) of scaled linear betas from first to last in T steps."""
+    return ...  # YOUR CODE HERE
+''',
+    solution='''
+def amplitude_left(T, first, last):
+    """About sqrt(alpha_bar_T) of scaled linear betas from first to last in T steps."""
+    mean = (first + (first * last) ** 0.5 + last) / 3  # with p² = first and q² = last
+    return math.exp(-T * mean / 2)  # log sqrt(alpha_bar_T) is half of minus the sum
+''',
+    answer="amplitude_left",
+    check=_check_left,
+    hint="p and q are the roots of the first and the last beta, so the mean of the betas is "
+    "(first + sqrt(first last) + last) / 3. Multiply by T; the amplitude is the root of alpha_bar.",
     wrong=(
-        ("wrong_start = gauges(make_schedule(Settings('scaled linear', 200))).last", "SNR_T"),
-        (
-            "wrong_start = gauges(make_schedule(Settings('scaled linear', 200))).useful",
-            "well spent",
-        ),
-        (
-            "wrong_start = float(make_schedule(Settings('scaled linear', 200)).alpha_bar[-1])",
-            "its square root",
-        ),
-        ("wrong_start = gauges(make_schedule(Settings('scaled linear'))).left", "1,000 steps"),
-        ("wrong_start = 7.0", "choose one of three"),
+        (_left("math.exp(-S)"), "the power"),
+        (_left("math.exp(-T * (f + l) / 4)"), "straight line"),
+        (_left("math.exp(-T * (f**0.5 + l**0.5) ** 2 / 8)"), "square of the mean"),
+        (_left("-S / 2"), "its exponential"),
+        (_left("math.exp(S / 2)"), "*minus* the sum"),
+        (_left("0.5"), "of the amplitude is left"),
     ),
-    praise="more than half of the amplitude is still there when sampling believes in pure noise.",
+    praise="Stable Diffusion leaves about 7 % with T = 1000; with T = 200 it would be 58 %.",
 )
 
 
 # --- 4.4-2 ----------------------------------------------------------------------------------------
 
 
-def _check_straight_noise(betas) -> str | None:
-    if not isinstance(betas, Tensor) or betas.shape != (50,):
-        return "the answer is a tensor of shape (50,): one beta for each step 1..50"
-    if betas.dtype != torch.float64:
-        return f"betas are float64, like every table of a schedule; yours are {betas.dtype}"
+def _check_designed(betas) -> str | None:
+    betas = torch.as_tensor(betas).double()
+    if betas.shape != (50,):
+        return "the answer has the shape (50,): one beta for each step 1..50"
     if not ((betas > 0) & (betas <= 1)).all():
         return "a beta is a share of variance: each must be above 0 and at most 1"
-    alpha_bar = (1 - betas).cumprod(0)
-    wanted = torch.arange(1, 51, dtype=torch.float64) / 50
-    if torch.allclose((1 - alpha_bar).sqrt(), wanted, atol=1e-6):
-        return None
-    if torch.allclose(1 - alpha_bar, wanted, atol=1e-6):
-        return "your noise *power* grows in a straight line; the noise factor is its root"
-    if torch.allclose(alpha_bar.sqrt(), 1 - wanted, atol=1e-6):
-        return "your *signal* falls in a straight line; the question is for the noise"
-    if torch.allclose(betas, wanted, atol=1e-6):
-        return "that is the article's ramp: beta itself is not the noise factor"
-    t = int(((1 - alpha_bar).sqrt() - wanted).abs().argmax()) + 1
-    return (
-        f"at t = {t} the noise factor should be {t / 50:.2f}; yours is "
-        f"{float((1 - alpha_bar[t - 1]).sqrt()):.3f}"
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        schedule = DiscreteSchedule(betas)
+    (left, _, useful), noise = gauges(schedule), float(schedule(1)[1])
+    if left >= 0.01:
+        return f"{left:.1%} of the amplitude is left at T: sampling would start in the wrong place"
+    if noise > 0.06:
+        return f"the noise at t = 1 is {noise:.3f}: the last jump makes the clusters too narrow"
+    if useful < 0.45:
+        return f"{useful:.0%} of the steps are well spent: spread fewer of them over the two ends"
+    return None
 
 
-_BARS = (
-    "import torch\nn = torch.arange(51, dtype=torch.float64) / 50\n"
-    "def from_bars(a):\n    return 1 - a[1:] / a[:-1]\n"
-)
-
-STRAIGHT_NOISE = Exercise(
+DESIGNED = Exercise(
     id="4.4-2",
-    title="betas whose noise factor grows in a straight line",
-    setup="import torch",
-    stub="straight_noise = ...  # YOUR CODE HERE: float64, shape (50,)",
+    title="a schedule with T = 50 that passes three gauges",
+    setup="import math\nimport torch\nfrom minildm.schedule import linear_betas",
+    stub="designed = ...  # YOUR CODE HERE: float64, shape (50,)",
     solution="""
-noise = torch.arange(51, dtype=torch.float64) / 50  # 0 at clean data, 1 at T
-alpha_bar = 1 - noise**2
-straight_noise = 1 - alpha_bar[1:] / alpha_bar[:-1]
+# On a quarter circle signal and noise are cosine and sine; stop just before the end.
+angle = torch.linspace(0, 0.995 * math.pi / 2, 51, dtype=torch.float64)
+alpha_bar = angle.cos() ** 2
+designed = 1 - alpha_bar[1:] / alpha_bar[:-1]
 """,
-    answer="straight_noise",
-    check=_check_straight_noise,
-    hint="Write down the noise factor at 0, 1, .., 50, then alpha_bar = 1 - noise², then (4.4.2).",
+    answer="designed",
+    check=_check_designed,
+    hint="Signal and noise lie on a quarter circle: signal² + noise² = 1. Walk along it evenly, "
+    "from angle 0 to almost a right angle, and use (4.4.2).",
     wrong=(
-        ("straight_noise = torch.zeros(5)", "shape (50,)"),
-        ("straight_noise = straight_noise.float()", "float64"),
-        ("straight_noise = straight_noise * 2", "share of variance"),
-        (_BARS + "straight_noise = from_bars(1 - n)", "*power*"),
-        (_BARS + "straight_noise = from_bars((1 - n) ** 2)", "*signal*"),
-        (_BARS + "straight_noise = n[1:]", "the article's ramp"),
-        ("straight_noise = straight_noise * 0.5", "should be"),
+        ("designed = torch.zeros(5)", "shape (50,)"),
+        ("designed = designed * 2", "share of variance"),
+        ("designed = linear_betas(50)", "wrong place"),
+        ("designed = torch.linspace(0.02, 1, 50)", "too narrow"),
+        (
+            "a = torch.sigmoid(torch.linspace(4, -4, 50, dtype=torch.float64) * math.log(10))\n"
+            "a = torch.cat([torch.ones(1, dtype=torch.float64), a])\ndesigned = 1 - a[1:] / a[:-1]",
+            "two ends",
+        ),
     ),
-    praise="its last beta is exactly 1: no signal is left, and SNR_T is zero.",
+    praise="three gauges, and no step count in them: try it with 10 steps in the explorer.",
 )
 
 
 # --- 4.4-3 ----------------------------------------------------------------------------------------
 
-
-def _left(T: int, factor: float) -> float:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return float(DiscreteSchedule(linear_betas(T, 1e-4 * factor, 0.02 * factor))(T)[0])
+WIDTH2 = 0.12**2
 
 
-def _check_factor(factor) -> str | None:
-    factor = float(factor)
-    if not math.isfinite(factor) or not 0 < factor <= 50:
-        return "a positive factor; with more than 50 the last beta would be above 1"
-    wanted, got = _left(1000, 1.0), _left(250, factor)
-    if 0.5 <= got / wanted <= 2:
+def _check_first(value) -> str | None:
+    value, right = float(value), WIDTH2 / (9 + WIDTH2)
+    if not math.isfinite(value) or not 0 < value < 1:
+        return "a beta is a share of variance: above 0 and below 1"
+    if abs(value / right - 1) < 0.02:
         return None
-    if abs(factor - 0.25) < 0.01:
-        return "the other way round: fewer steps must each add more"
-    if abs(factor - 2) < 0.05:
-        return "what counts is the sum of the betas, not of their roots"
-    return f"with your factor {got:.2g} of the signal is left at T = 250, wanted {wanted:.2g}"
+    known = {
+        "that is its root: beta is a variance, not a noise factor": right**0.5,
+        "the cluster's variance is 0.12², its standard deviation is 0.12": 0.12 / 9.12,
+        "10 % of the variance, not a beta of 10 % of it in noise: solve for beta": (
+            0.1 * WIDTH2**0.5
+        ),
+        "that loses 90 %: the share that is *lost* may be a tenth": 9 * WIDTH2 / (1 + 9 * WIDTH2),
+    }
+    for complaint, wrong in known.items():
+        if abs(value / wrong - 1) < 0.02:
+            return complaint
+    lost = value / ((1 - value) * WIDTH2 + value)
+    return f"from a first beta of {value:.3g} the last jump loses {lost:.0%} of the variance"
 
 
-FACTOR = Exercise(
+FIRST = Exercise(
     id="4.4-3",
-    title="how much larger the betas must be for a quarter of the steps",
+    title="the largest first beta that keeps 90 % of a cluster's variance",
     setup="",
-    stub="factor = ...  # YOUR CODE HERE: one number",
+    stub="largest_first = ...  # YOUR CODE HERE: one number",
     solution="""
-factor = 1000 / 250  # log alpha_bar_T is about minus the sum of the betas
+# beta = 0.1 ((1 - beta) v + beta), so beta (0.9 + 0.1 v) = 0.1 v
+largest_first = 0.12**2 / (9 + 0.12**2)
 """,
-    answer="factor",
-    check=_check_factor,
-    hint="log alpha_bar_T is about minus the sum of the betas: keep the sum.",
+    answer="largest_first",
+    check=_check_first,
+    hint="Put alpha_bar_1 = 1 - beta into the share, set it to 1/10, multiply by the denominator, "
+    "and collect beta.",
     wrong=(
-        (0.25, "other way round"),
-        (2.0, "not of their roots"),
-        (1.0, "is left at T = 250"),
-        (60.0, "above 1"),
+        ("largest_first = largest_first**0.5", "that is its root"),
+        ("largest_first = 0.12 / 9.12", "standard deviation"),
+        ("largest_first = 0.1 * 0.12", "solve for beta"),
+        ("largest_first = 9 * 0.12**2 / (1 + 9 * 0.12**2)", "loses 90 %"),
+        (0.02, "of the variance"),
+        (2.0, "above 0 and below 1"),
     ),
-    praise="the sum of the betas is what a schedule has to spend.",
+    praise="about a ninth of the variance: a noise factor of a third of the cluster's width.",
 )
 
-EXERCISES = [GAUGE, STRAIGHT_NOISE, FACTOR]
+EXERCISES = [LEFT, DESIGNED, FIRST]

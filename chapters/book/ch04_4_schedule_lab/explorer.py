@@ -114,6 +114,17 @@ def data_points(n: int = POINTS) -> Tensor:
     return mixture(n, *MODES, seed=4)
 
 
+def noise_floor(n: int = 1000, pairs: int = 8) -> tuple[float, float]:
+    """How far two sets of n data points are apart, smallest and largest of some pairs.
+
+    A sampler without a fault has distances in this range.
+    """
+    found = [
+        sliced_wasserstein(mixture(n, *MODES, seed=50 + k), data_points(n)) for k in range(pairs)
+    ]
+    return min(found), max(found)
+
+
 def noise_points(n: int = POINTS) -> Tensor:
     """One standard normal point per data point, float32 (n, 2)."""
     return torch.randn(n, 2, generator=seeded(44))
@@ -162,6 +173,8 @@ def board(
             ax.scatter(*z.T, s=1.5, color=COLOURS[5], linewidths=0)
             ax.set(xlim=(-3.2, 3.2), ylim=(-3.2, 3.2), xticks=[], yticks=[], aspect="equal")
             ax.set_title(f"t = {t}", fontsize=8)
+    for ax in axes[-1, :2]:
+        ax.set_xlabel("step t", fontsize=8)
     return fig
 
 
