@@ -234,3 +234,12 @@ def test_what_is_not_finite_has_no_loss():
     for u in (math.nan, -1.0, 1.0, 1e38):
         with pytest.raises(ValueError, match="u "):
             random_times(DiscreteSchedule(cosine_betas()), torch.tensor([0.5, u]))
+
+
+@pytest.mark.parametrize(
+    "z0", [torch.zeros(0, 2), torch.tensor(1.0), torch.tensor([[0.0, math.nan]])]
+)
+def test_no_latents_no_loss(z0):
+    """The message is of z0, and comes before a time is drawn or the network is asked."""
+    with pytest.raises(ValueError, match=r"z0 (must be \(B, \*d\)|has 1 entries)"):
+        diffusion_loss(lambda z_t, t, condition: z_t, DiscreteSchedule(cosine_betas()), z0)
