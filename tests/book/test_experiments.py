@@ -137,11 +137,11 @@ def test_next_is_the_plan_that_waits(tmp_path, monkeypatch, capsys):
         "book.ablations.engine.run_plan", lambda name, plan, only, out: ran.append((name, plan))
     )
     assert run(["ablate", "text-to-image"]) == run(["ablate", "text-to-image", "--next"]) == 0
-    assert run(["ablate", "digits-scale"]) == 0
+    assert run(["ablate", "times"]) == 0
     assert ran == [
         ("text-to-image", PLANS["text-to-image"]), ("text-to-image", NEXT["text-to-image"]),
-        ("digits-scale", NEXT["digits-scale"]),
+        ("times", NEXT["times"]),
     ]  # fmt: skip
     capsys.readouterr()
     assert run(["ablate", "digits", "--next"]) == 1
-    assert "--next is for text-to-image, digits-scale; got digits" in said(capsys)
+    assert f"--next is for {', '.join(NEXT)}; got digits" in said(capsys)

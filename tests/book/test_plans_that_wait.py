@@ -33,7 +33,7 @@ def test_a_plan_that_waits_has_its_seeds_and_controls(name):
 
 
 def test_a_normalised_control_has_the_noise_levels_and_not_the_size():
-    plan = NEXT["digits-scale"]
+    plan = PLANS["digits-scale"]
     for k in (1 / 4, 16):
         plain, control = (plan.config(f"scale {k:g}{what}", 0) for what in ("", ", normalised"))
         (schedule, factor), (other, one) = scaled(plain), scaled(control)

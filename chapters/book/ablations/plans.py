@@ -284,6 +284,7 @@ PLANS = {
     "digits-autoencoder": DIGITS_AUTOENCODER,
     "digits-losses": DIGITS_LOSSES,
     "digits": DIGITS,
+    "digits-scale": DIGITS_SCALE,
     "targets": TARGETS,
     "autoencoder": AUTOENCODER,
     "contrastive": CONTRASTIVE,
@@ -298,7 +299,6 @@ PLANS = {
 # their figures, they take the places of those of the same name.
 NEXT = {
     "text-to-image": TEXT_TO_IMAGE_AGAIN,
-    "digits-scale": DIGITS_SCALE,
     "dit": DIT_AGAIN,
     "few-steps": replace(FEW_STEPS, seeds=FIVE),
     "brightness": replace(BRIGHTNESS, seeds=FIVE),

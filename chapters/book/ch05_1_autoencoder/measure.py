@@ -19,30 +19,30 @@ def scale_series(figure: str, path: str | Path = RESULTS) -> dict[str, dict[floa
     """Series -> size of the latents -> what was measured, seed by seed, without guidance.
 
     "as they come", and the control "normalised", of plan digits-scale; size 1 is the same training
-    in both. Until that plan has been run: "as they come" of plan digits, and no control.
+    in both.
     """
 
-    def of(plan: str, ending: str = "") -> dict[float, list]:
+    def series(ending: str) -> dict[float, list]:
         names = {k: "base" if k == 1 else f"scale {k:g}{ending}" for k in SIZES}
-        return {k: outcomes(plan, name, "plain", figure, path=path) for k, name in names.items()}
+        return {
+            k: outcomes("digits-scale", name, "plain", figure, path=path)
+            for k, name in names.items()
+        }
 
-    try:
-        control = of("digits-scale", ", normalised")
-    except ValueError:  # no results
-        return {"as they come": of("digits")}
-    return {"as they come": of("digits-scale"), "normalised": control}
+    return {"as they come": series(""), "normalised": series(", normalised")}
 
 
 def size_table(title: str, found: Mapping[str, Mapping[float, Sequence[float]]], form: str) -> str:
-    """A line for each size: both series of ``scale_series``, and a verdict on each."""
-    raw, control = found["as they come"], found.get("normalised")
-    lines = [f"{title:18s}as they come    against 1      normalised      against as they come"]
+    """A line for each size: both series of ``scale_series``, and verdicts on each."""
+    raw, control = found["as they come"], found["normalised"]
+    head = "as they come    against 1     normalised      against 1     against as it comes"
+    lines = [f"{title:17s}{head}"]
     for k, values in raw.items():
-        own = "" if k == 1 else verdict(values, raw[1])
-        other = "not run yet"
-        if control is not None:
-            other = "" if k == 1 else f"{band(control[k], form):16s}{verdict(control[k], values)}"
-        lines.append(f"{k:9g} times   {band(values, form):16s}{own:15s}{other}".rstrip())
+        line = f"{k:9g} times  {band(values, form):16s}"
+        if k != 1:
+            line += f"{verdict(values, raw[1]):14s}{band(control[k], form):16s}"
+            line += f"{verdict(control[k], raw[1]):14s}{verdict(control[k], values)}"
+        lines.append(line.rstrip())
     return "\n".join(lines) + "\n"
 
 
