@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from statistics import mean
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from book.ablations.autoguidance_lab import AutoguidanceLab, run_autoguidance
 from book.ablations.mean_flow_lab import MeanFlowLab, run_mean_flow
 from book.ablations.times_lab import Clock, Clocked, TimesLab, drawn, run_times, shifted
 from book.ch08_outlook import kernel_distance as distances
-from book.ch08_outlook.guidance_ways import WAYS, band, limited, measure_ways, projected
+from book.ch08_outlook.guidance_ways import WAYS, limited, measure_ways, projected, ranged
 from book.ch08_outlook.kernel_distance import kernel_distance, measure_distances, standard
 from book.ch08_outlook.mean_flow import (
     Spanning,
@@ -23,6 +24,7 @@ from book.ch08_outlook.mean_flow import (
     mean_flow_target,
     two_times,
 )
+from book.results import read_results
 from minildm.denoise import gaussian_denoiser, guided
 from minildm.engine.settings import FitConfig
 from minildm.interfaces import Denoised
@@ -53,7 +55,7 @@ def test_a_stretch_has_its_own_denoiser_and_both_its_ends():
         limited(one, two, 700, 200)
 
 
-def test_what_is_added_is_at_a_right_angle_and_no_longer_than_allowed():
+def test_what_is_added_is_at_a_right_angle():
     c, u, z = pair()
     t, schedule = torch.tensor(0.6, dtype=torch.float64), CosineSchedule()
     z_c, whole = c(z, t).z0, guided(c, u, 3.0)(z, t).z0
@@ -62,10 +64,6 @@ def test_what_is_added_is_at_a_right_angle_and_no_longer_than_allowed():
     rest = whole - z_c - added  # what was taken away lies along z_c
     assert (rest[:, 0] * z_c[:, 1] - rest[:, 1] * z_c[:, 0]).abs().max() < 1e-9
     assert rest.abs().max() > 0.1
-    short = projected(c, u, schedule, 3.0, most=0.1)(z, t).z0 - z_c
-    assert short.norm(dim=1).max() <= 0.2 + 1e-9
-    torch.testing.assert_close(short / short.norm(dim=1, keepdim=True),
-                               added / added.norm(dim=1, keepdim=True))  # fmt: skip
     found = projected(c, u, schedule, 3.0)(z, t)
     signal, noise = schedule(t)
     torch.testing.assert_close(signal * found.z0 + noise * found.eps, z)
@@ -95,10 +93,23 @@ def test_the_ways_are_measured_seed_by_seed(tmp_path, monkeypatch):
     assert found["stretch"] == [200, 700] and not list(tmp_path.glob("*.jsonl"))
 
 
-def test_a_band_has_the_mean_and_the_range():
-    assert band([{"a": 1.0}, {"a": 2.0}, {"a": 6.0}], "a", ".1f") == "3.0 (1.0-6.0)"
-    assert band([{"a": None}, {"a": 2.0}], "a", ".1f") == "2.0 (2.0-2.0)"
-    assert band([{"a": None}], "a") == "none"
+def test_a_range_has_the_mean_and_the_range():
+    assert ranged([{"a": 1.0}, {"a": 2.0}, {"a": 6.0}], "a", ".1f") == "3.0 (1.0-6.0)"
+    assert ranged([{"a": None}, {"a": 2.0}], "a", ".1f") == "2.0 (2.0-2.0)"
+    assert ranged([{"a": None}], "a") == "none"
+
+
+def test_what_the_chapter_says_of_the_stretch_and_of_the_projection():
+    ways = read_results("guidance-ways")["ways"]
+    right, off = (
+        {(name, w): mean(run[key] for run in runs) for name, by in ways.items()
+         for w, runs in by.items()} for key in ("right", "off")
+    )  # fmt: skip
+    everywhere = [value for (name, _), value in right.items() if name == "everywhere"]
+    assert right["in the middle", "12.0"] >= max(everywhere)
+    assert off["in the middle", "12.0"] < 0.7 * off["everywhere", "12.0"]
+    assert right["projected", "12.0"] < right["everywhere", "12.0"]
+    assert all(len(runs) == 5 for by in ways.values() for runs in by.values())
 
 
 # --- average velocities ---------------------------------------------------------------------------
@@ -126,7 +137,7 @@ def test_the_target_of_the_exact_average_is_itself_on_average_over_lines():
     z0 = denoise(z, torch.tensor(t, dtype=torch.float64)).z0
     spread = torch.tensor([[-1.0], [1.0], [2.0], [-2.0]]).double()  # of mean 0 about z0
     eps = (z - (1 - t) * (z0 + spread)) / t
-    many, each = z.repeat(4, 1), [torch.full((4,), k).double() for k in (r, t)]
+    many, each = z.repeat(4, 1), [torch.full((4,), k, dtype=torch.float64) for k in (r, t)]
     target = mean_flow_target(exact(mean, std), many, eps - z0 - spread, *each)
     wanted = exact(mean, std)(z, *(k[:1] for k in each))
     torch.testing.assert_close(target.mean(0, keepdim=True), wanted)

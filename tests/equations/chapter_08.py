@@ -1,5 +1,6 @@
 """The numbered equations of chapter 8, the outlook, each checked against the package."""
 
+import itertools
 import math
 
 import torch
@@ -18,6 +19,9 @@ from book.ch08_outlook.closed_forms import (
 )
 from book.ch08_outlook.distillation import halving, one_step_target
 from book.ch08_outlook.dit import DiTBlock
+from book.ch08_outlook.guidance_ways import projected
+from book.ch08_outlook.kernel_distance import kernel, kernel_distance
+from book.ch08_outlook.mean_flow import gaussian_average, mean_flow_target
 from minildm.denoise import gaussian_denoiser
 from minildm.predict import EPS, FLOW, V
 from minildm.process import diffuse
@@ -145,6 +149,71 @@ def cost_of_a_training() -> None:
     close(device_hours(operations, 2e12, 0.25) * 3600 * 2e12 * 0.25 / operations, 1)
 
 
+def guided_at_a_right_angle() -> None:
+    """The printed estimate; what is added is at a right angle to it; and its eps belongs to it."""
+    schedule, t, z_t = CosineSchedule(), torch.tensor(0.6, dtype=torch.float64), points(7, 2)
+    cov = torch.tensor([[0.6, 0.3], [0.3, 0.4]], dtype=torch.float64)
+    c, u = (
+        gaussian_denoiser(schedule, torch.tensor(mean, dtype=torch.float64), cov)
+        for mean in ([0.5, -1.0], [-0.3, 0.2])
+    )
+    z_c, z_u = c(z_t, t).z0, u(z_t, t).z0
+    for w in (0.0, 1.0, 5.0):
+        found = projected(c, u, schedule, w)(z_t, t)
+        for k in range(7):
+            g = z_c[k] - z_u[k]
+            close(found.z0[k], z_c[k] + (w - 1) * (g - (g @ z_c[k]) / (z_c[k] @ z_c[k]) * z_c[k]))
+            close((found.z0[k] - z_c[k]) @ z_c[k], 0)
+        signal, noise = schedule(t)
+        close(signal * found.z0 + noise * found.eps, z_t)
+
+
+def average_of_a_gaussian() -> None:
+    """The closed form, where a fine walk ends, and the identity of its slope along the walk."""
+    schedule = FlowSchedule()
+    for mean, std in ((1.5, 0.5), (-0.4, 1.7)):
+        law = (torch.tensor(x, dtype=torch.float64) for x in ([mean], [[std**2]]))
+        exact, z = gaussian_denoiser(schedule, *law), points(9, 1)
+        for t, r in torch.tensor([[1.0, 0.1], [0.8, 0.3]], dtype=torch.float64):
+            average = gaussian_average(mean, std, z, r, t)
+            S_r, S_t = (math.sqrt((1 - k) ** 2 * std**2 + k**2) for k in (r, t))
+            close(average, (1 - S_r / S_t) / (t - r) * (z - (1 - t) * mean) - mean)
+            times = torch.linspace(float(t), float(r), 800, dtype=torch.float64)
+            *_, last = sample(exact, schedule, z, times, heun)
+            assert (z - (t - r) * average - last.z).abs().max() < 1e-4
+            each = [torch.full((9,), float(k), dtype=torch.float64) for k in (r, t)]
+            v = exact(z, t).eps - exact(z, t).z0
+            target = mean_flow_target(
+                lambda z, r, t, m=mean, s=std: gaussian_average(m, s, z, r[:, None], t[:, None]),
+                z, v, *each,
+            )  # fmt: skip
+            close(target, average, 1e-9)
+
+
+def right_on_average() -> None:
+    """Over all samples of n and m from two small populations, the mean of D is exactly MMD^2."""
+    P, Q, n, m = points(3, 2), points(2, 2, seed=1) + 0.5, 2, 3
+    wanted = kernel(P, P).mean() + kernel(Q, Q).mean() - 2 * kernel(P, Q).mean()
+    found, biased = [], []
+    for i in itertools.product(range(3), repeat=n):
+        for k in itertools.product(range(2), repeat=m):
+            x, y = P[list(i)], Q[list(k)]
+            found.append(kernel_distance(x, y))
+            biased.append(kernel_distance(x, y, diagonal=True))
+    close(torch.tensor(found, dtype=torch.float64).mean(), wanted)
+    excess = sum(
+        (kernel(A, A).diagonal().mean() - kernel(A, A).mean()) / size
+        for A, size in ((P, n), (Q, m))
+    )
+    close(torch.tensor(biased, dtype=torch.float64).mean(), wanted + excess)
+    x, y = points(4, 3), points(5, 3, seed=2)
+    pairs = [(a, b) for a in range(4) for b in range(4) if a != b]
+    one = sum((x[a] @ x[b] / 3 + 1) ** 3 for a, b in pairs) / 12
+    two = sum((y[a] @ y[b] / 3 + 1) ** 3 for a in range(5) for b in range(5) if a != b) / 20
+    across = sum((a @ b / 3 + 1) ** 3 for a in x for b in y) / 20
+    close(kernel_distance(x, y), one + two - 2 * across)
+
+
 EQUATIONS = [
     Equation("8.1", CHAPTER, "a start from pure noise",
              "book.ch08_outlook.closed_forms.start_mismatch",
@@ -161,4 +230,13 @@ EQUATIONS = [
     Equation("8.6", CHAPTER, "what a training costs",
              "book.ch08_outlook.closed_forms.training_flops",
              cost_of_a_training),
+    Equation("8.7", CHAPTER, "guidance at a right angle",
+             "book.ch08_outlook.guidance_ways.projected",
+             guided_at_a_right_angle),
+    Equation("8.8", CHAPTER, "the average velocity of a Gaussian",
+             "book.ch08_outlook.mean_flow.gaussian_average",
+             average_of_a_gaussian),
+    Equation("8.9", CHAPTER, "a distance that is right on average",
+             "book.ch08_outlook.kernel_distance.kernel_distance",
+             right_on_average),
 ]  # fmt: skip

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from book.ch08_outlook.closed_forms import Phase, device_hours, start_mismatch, training_flops
 from book.ch08_outlook.distillation import one_step_target
+from book.ch08_outlook.exercises_recent import RECENT
 from book.exercises import Exercise
 from minildm.schedule import CosineSchedule, DiscreteSchedule, scaled_linear_betas
 
@@ -355,4 +356,4 @@ def hours_needed(steps, batch, gflop, peak_tflops, utilisation):
     praise="three hard numbers and a soft one.",
 )
 
-EXERCISES = [HALF_KEPT, COSINE_TIMES, VELOCITY_ERROR, ENTRIES, INVERTED, HOURS]
+EXERCISES = [HALF_KEPT, COSINE_TIMES, VELOCITY_ERROR, ENTRIES, INVERTED, HOURS, *RECENT]

@@ -3,12 +3,11 @@
     limited       guided between two noise levels, conditioned elsewhere
     projected     guided, without the part of the difference that lies along the estimate
     measure_ways  figures of chapter 8, section "guidance-ways" of data/results.json
-    band          these, as text: mean and range over seeds
+    ranged        these, as text: mean and range over seeds
 
 Each is a denoiser made from denoisers: every sampler takes them as they are.
 """
 
-import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -31,7 +30,6 @@ from minildm.shapes.scenes import splits
 SCALES = (2.5, 7.0, 12.0)
 CAPTIONS, DRAWN, STEPS = 20, 3, 20  # captions of each seed, pictures of each, steps
 LOW, HIGH = 200, 700  # of six stretches the best at w = 12, on the captions of seed 10
-MOST = 1.0  # of 1, 2.5 and 5 the best for APG's rescaling, in the same way
 
 Way = Callable[[Denoiser, Denoiser, Schedule, float], Denoiser]
 
@@ -48,19 +46,17 @@ def limited(inside: Denoiser, outside: Denoiser, low: float, high: float) -> Den
 
 
 def projected(
-    conditional: Denoiser, unconditional: Denoiser, schedule: Schedule, guidance: float,
-    most: float = math.inf,
-) -> Denoiser:  # fmt: skip
+    conditional: Denoiser, unconditional: Denoiser, schedule: Schedule, guidance: float
+) -> Denoiser:
     """z0 = z0_c + (w - 1) (d - (d . z0_c) / (z0_c . z0_c) z0_c),  d = z0_c - z0_u, and its eps.
 
-    ``guided`` without what lies along z0_c, sample by sample; d is first shortened to length
-    ``most``, if it is longer. APG (Sadat et al. 2024, arXiv 2410.02416) without its momentum.
+    ``guided`` without what lies along z0_c, sample by sample: the projection of APG (Sadat et al.
+    2024, arXiv 2410.02416), without its shortening of d and without its momentum.
     """
 
     def denoise(z_t: Tensor, t: Tensor) -> Denoised:
         z0_c, z0_u = conditional(z_t, t).z0, unconditional(z_t, t).z0
         d = z0_c - z0_u
-        d = d * expand((most / dot(d, d).sqrt()).clamp(max=1), d)
         across = d - expand(dot(d, z0_c) / dot(z0_c, z0_c), d) * z0_c
         z0 = z0_c + (guidance - 1) * across
         signal, noise = (expand(c, z_t) for c in schedule(t))
@@ -91,7 +87,7 @@ def measure_ways(
     """
     settings = {
         "captions": CAPTIONS, "pictures_of_each": DRAWN, "steps": STEPS,
-        "stretch": [LOW, HIGH], "most": MOST,
+        "stretch": [LOW, HIGH],
     }  # fmt: skip
     done = results.Runs("guidance-ways", settings, model, folder)
     figures: dict = {"command": results.command("guidance-ways", seeds), **settings}
@@ -103,7 +99,7 @@ def measure_ways(
             key = f"{name}, {guidance}, seed {seed}"
             runs.append({"seed": seed, **done.get(key, go, lambda _: None)})
         figures["ways"].setdefault(name, {})[str(guidance)] = runs
-        report(f"{name}, w = {guidance}: right {band(runs, 'right')}, off {band(runs, 'off')}")
+        report(f"{name}, w = {guidance}: right {ranged(runs, 'right')}, off {ranged(runs, 'off')}")
     done.forget()
     return figures
 
@@ -140,7 +136,7 @@ def walk(model: LatentDiffusion, denoise: Denoiser, count: int, seed: int, steps
     return last.z
 
 
-def band(runs: Sequence[Mapping[str, float | None]], key: str, form: str = ".3f") -> str:
+def ranged(runs: Sequence[Mapping[str, float | None]], key: str, form: str = ".3f") -> str:
     """Mean of a figure over the runs that have it, and its range: "0.971 (0.950-0.988)"."""
     found = [value for run in runs if (value := run[key]) is not None]
     if not found:

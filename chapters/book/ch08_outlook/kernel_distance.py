@@ -33,7 +33,7 @@ def kernel_distance(x: Tensor, y: Tensor, diagonal: bool = False) -> float:
 
     ``x`` (n, d), ``y`` (m, d): features; k(a, b) = (a . b / d + 1)^3. Unbiased, so it can be
     negative. ``diagonal``: with the terms i = j, divided by n^2: biased, and never negative.
-    Gretton et al. 2012, lemma 6; Bińkowski et al. 2018 (arXiv 1801.01401), section 4.
+    Gretton et al. 2012, lemma 6; for the kernel see arXiv 1801.01401, section 4.
     Raises ValueError unless both have two points or more, of the same d.
     """
     x, y = inputs.numbers("x", x), inputs.numbers("y", y)

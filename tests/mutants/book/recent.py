@@ -20,8 +20,6 @@ MUTANTS = [
     Mutant(0, 'the old eps stays beside the new estimate', WAYS,
         'return Denoised(z0, (z_t - signal * z0) / noise)',
         'return Denoised(z0, (z_t - signal * z0_c) / noise)', (RECENT,)),
-    Mutant(0, 'short differences are made long', WAYS,
-        '.clamp(max=1), d)', '.clamp(min=1, max=1e6), d)', (RECENT,)),
     Mutant(0, 'the slope does not know that z moves', MEAN,
         'tangents = (v, torch.zeros_like(r), torch.ones_like(t))',
         'tangents = (0 * v, torch.zeros_like(r), torch.ones_like(t))', (RECENT,)),
