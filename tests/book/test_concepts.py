@@ -1,11 +1,15 @@
 """What chapter 2 measures: the walk at every corner of its sliders, random latents, bands."""
 
+import ast
 import itertools
 import json
 
+import jupytext
 import pytest
 import torch
+from book_rules import SOURCES
 
+from book.ch02_concepts.reading import VALUES, beyond_guessing, reading, shown_from
 from book.ch02_concepts.walk import (
     PAIRS,
     lead_back,
@@ -16,6 +20,9 @@ from book.ch02_concepts.walk import (
 )
 from book.ch02_concepts.walk_widget import LatentWalk, panel_images, panel_words
 from minildm.latent import LatentDiffusion
+from minildm.noise import keyed_normal
+from minildm.process import diffuse
+from minildm.samplers import dpmpp_2m, sample
 from minildm.shapes.judge import judge, lower_bound
 
 
@@ -177,3 +184,53 @@ def test_the_script_is_one_plain_module():
     assert "import " not in text
     assert "http" not in text
     assert "fetch(" not in text
+
+
+# --- what can be read -----------------------------------------------------------------------------
+
+
+def test_luck_is_taken_out():
+    for k in (2, 3, 6):
+        assert beyond_guessing(1, k) == pytest.approx(1)
+        assert beyond_guessing(1 / k, k) == pytest.approx(0)
+        for seen in (0.3, 0.8):
+            assert beyond_guessing(seen + (1 - seen) / k, k) == pytest.approx(seen)
+
+
+def test_a_reading_of_real_scenes_is_right_and_a_wrong_attribute_counts():
+    x, truth = scene_pair("everything differs"), judge(scene_pair("everything differs")).rows
+    assert reading(x, truth) == {**dict.fromkeys(VALUES, 1.0), "refused": 0.0}
+    got = reading(x, truth.index_copy(1, torch.tensor([0]), 1 - truth[:, :1].clamp(0, 1)))
+    assert got["background"] < 1 and got["shape"] == 1
+    assert reading(torch.zeros_like(x), truth)["refused"] == 1
+
+
+def test_an_attribute_shows_from_the_step_on_at_which_enough_stay():
+    """Of 10 pictures all read 1 in the end; at the first stops some still read 0."""
+    rows = torch.ones(3, 10, 10, dtype=torch.int64)
+    rows[0, :2, 0] = 0  # background, one of three: 8 right of 10 are 0.7 beyond guessing
+    rows[1, :2, 5] = 0  # shape 1, one of six: 18 of 20 objects are 0.88 ...
+    rows[0, :2, 5], rows[0, :4, 9] = 0, 0  # ... and 14 of 20 are 0.64
+    got = shown_from(rows, [900, 600, 300])
+    assert got["background"] == 600 and got["shape"] == 600
+    assert got["relation"] == 900 and got["fill"] == 900
+
+
+# --- what stands in the cells ---------------------------------------------------------------------
+
+
+@torch.no_grad()
+def test_noise_and_back_as_the_page_writes_it_is_the_book_s(model):
+    names = {"model": model, "schedule": model.schedule, "sample": sample, "dpmpp_2m": dpmpp_2m}
+    for cell in jupytext.read(SOURCES / "02_core_concepts.md").cells:
+        if cell.metadata.get("name") in ("forward-strip", "there-and-back-again"):
+            body = [x for x in ast.parse(cell.source).body if isinstance(x, ast.FunctionDef)]
+            exec(compile(ast.Module(body, []), "<cell>", "exec"), names)
+    z = model.encode(scene_pair("everything differs"))
+    eps = keyed_normal((5,), range(2), z.shape[1:])
+    t = torch.tensor([300, 900])
+    wanted = diffuse(model.schedule, z, t, eps)
+    torch.testing.assert_close(names["with_noise"](z, t, eps), wanted, rtol=0, atol=1e-5)
+    times = model.schedule.times(12)
+    got = names["noise_and_back"](z, times[times <= 750], eps)
+    torch.testing.assert_close(got, lead_back(model, z, 0.75, seed=5), rtol=0, atol=1e-3)

@@ -49,6 +49,11 @@ RIGHT = {
         "a = np.argmax(schedule.snr.numpy() < 1)",
         "a = next(t for t in range(1001) if schedule.snr[t] < 1)",
     )),
+    "2-3": ("f", (
+        "f = lambda p, k: (k * p - 1) / (k - 1)", "f = lambda p, k: 1 - (1 - p) * k / (k - 1)",
+        "f = lambda p, k: torch.tensor((p - 1 / k) / (1 - 1 / k))",
+        "f = lambda p, k: np.float32((p - 1 / k) / (1 - 1 / k))",
+    )),
     "2-4": ("a", (
         "a = {'text encoder', 'unet', 'decoder'}", "a = ['unet', 'decoder', 'text encoder']",
         "a = ('UNet', 'decoder', 'text encoder')",

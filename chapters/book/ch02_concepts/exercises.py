@@ -1,8 +1,8 @@
 """Exercises of chapter 2, the core concepts."""
 
-import itertools
 import math
 
+from book.ch02_concepts.reading import beyond_guessing
 from book.exercises import Exercise
 from minildm.schedule import DiscreteSchedule, cosine_betas
 
@@ -99,74 +99,52 @@ first_noisy = int((schedule.snr < 1).nonzero()[0])
 
 # --- 2-3 ------------------------------------------------------------------------------------------
 
-
-def _right(readings: list) -> int:
-    first = len(readings) - 1
-    while first > 0 and readings[first - 1] == readings[-1]:
-        first -= 1
-    return first
+_SHARES = ((0.75, 2), (1.0, 3), (1 / 6, 6), (0.5, 6), (0.4, 2))
 
 
-def _first_equal(readings: list) -> int:
-    return readings.index(readings[-1])
+def _check_seen(function) -> str | None:
+    given = [float(function(p, k)) for p, k in _SHARES]
+
+    def near(formula) -> bool:
+        return all(abs(a - formula(p, k)) < 1e-6 for a, (p, k) in zip(given, _SHARES, strict=True))
+
+    for formula, words in (
+        (beyond_guessing, None),
+        (lambda p, k: p - 1 / k, "for p = 1 all is seen, so s should be 1: divide by what is left"),
+        (lambda p, k: p + (1 - p) / k, "that is p from s; solve it for s"),
+        (
+            lambda p, k: (p - 1 / k) * k,
+            "the part that is guessed is 1 - s, so s occurs twice: collect it",
+        ),
+        (lambda p, k: max(0.0, beyond_guessing(p, k)), "no need to cut it at 0: bad luck exists"),
+    ):
+        if near(formula):
+            return words
+    return "of the share 1 - s that is not seen, one in k is right by luck: p = s + (1 - s) / k"
 
 
-def _last_other(readings: list) -> int:
-    return _right(readings) - 1
-
-
-def _count(readings: list) -> int:
-    return len(readings) - _right(readings)
-
-
-def _check_decided(function) -> str | None:
-    cases = [list(case) for n in (2, 3, 5) for case in itertools.product(("red", "blue"), repeat=n)]
-    given = [function(list(case)) for case in cases]
-    wanted = [_right(case) for case in cases]
-    if given == wanted:
-        return None
-    if given == [_first_equal(case) for case in cases]:
-        return "an early reading may agree with the last one by luck and change again afterwards"
-    if given == [_last_other(case) for case in cases]:
-        return "that is the last step with another reading; the first right one comes after it"
-    if given == [_count(case) for case in cases]:
-        return "that is for how many steps it stayed, counted from the end; an index is asked for"
-    k = next(i for i, pair in enumerate(zip(given, wanted, strict=True)) if pair[0] != pair[1])
-    return f"for {cases[k]} the answer is {wanted[k]}; yours is {given[k]!r}"
-
-
-DECIDED = Exercise(
+SEEN = Exercise(
     id="2-3",
-    title="the step from which on a reading stays what it is at the end",
+    title="what is left of a share when lucky guesses are taken out",
     stub="""
-def decided_at(readings):
-    return ...  # YOUR CODE HERE
+def seen(p, k):
+    return ...  # YOUR CODE HERE: the share s
 """,
     solution="""
-def decided_at(readings):
-    other = [i for i, reading in enumerate(readings) if reading != readings[-1]]
-    return max(other) + 1 if other else 0
+def seen(p, k):
+    return (p - 1 / k) / (1 - 1 / k)
 """,
-    answer="decided_at",
-    check=_check_decided,
-    hint="Which is the last step with a reading other than the final one? And if there is none?",
+    answer="seen",
+    check=_check_seen,
+    hint="p has two parts: the share s that is seen, and the lucky ones among the rest, 1 - s.",
     wrong=(
-        ("def decided_at(readings):\n    return readings.index(readings[-1])", "by luck"),
-        (
-            "def decided_at(readings):\n"
-            "    other = [i for i, r in enumerate(readings) if r != readings[-1]]\n"
-            "    return max(other, default=-1)",
-            "the last step with another",
-        ),
-        (
-            "def decided_at(readings):\n"
-            "    other = [i for i, r in enumerate(readings) if r != readings[-1]]\n"
-            "    return len(readings) - 1 - max(other, default=-1)",
-            "how many steps it stayed",
-        ),
-        ("def decided_at(readings):\n    return 0", "the answer is"),
+        ("def seen(p, k):\n    return p - 1 / k", "s should be 1"),
+        ("def seen(p, k):\n    return p + (1 - p) / k", "solve it for s"),
+        ("def seen(p, k):\n    return (p - 1 / k) * k", "collect it"),
+        ("def seen(p, k):\n    return max(0, (p - 1 / k) / (1 - 1 / k))", "cut it at 0"),
+        ("def seen(p, k):\n    return p", "one in k"),
     ),
-    praise="this is what `settled` in book/ch05_4_sampling/walks.py does, for all at once.",
+    praise="three in four right is little for two values (s = 0.5), and much for six (s = 0.7).",
 )
 
 
@@ -214,4 +192,4 @@ used = {"text encoder", "unet", "decoder"}
     praise="half of the autoencoder stays at home when a picture is made from noise.",
 )
 
-EXERCISES = [CHANNELS, FIRST_NOISY, DECIDED, USED]
+EXERCISES = [CHANNELS, FIRST_NOISY, SEEN, USED]

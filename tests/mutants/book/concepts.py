@@ -32,4 +32,13 @@ MUTANTS = [
     Mutant(0, 'the slider of noise is not heard', 'chapters/book/ch02_concepts/walk_widget.py',
         'w["u"], w["back"])',
         'w["u"])', (CONCEPTS,)),
+    Mutant(0, 'luck is subtracted, and the rest not stretched', 'chapters/book/ch02_concepts/reading.py',
+        'return (share - 1 / values) / (1 - 1 / values)',
+        'return share - 1 / values', (CONCEPTS,)),
+    Mutant(0, 'an attribute shows with luck in it', 'chapters/book/ch02_concepts/reading.py',
+        'beyond_guessing(float(p), VALUES[kind])',
+        'float(p)', (CONCEPTS,)),
+    Mutant(0, 'readings are compared with one another', 'chapters/book/ch02_concepts/reading.py',
+        'by_kind(verdict.rows == truth)',
+        'by_kind(verdict.rows == verdict.rows)', (CONCEPTS,)),
 ]  # fmt: skip
