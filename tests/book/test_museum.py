@@ -243,11 +243,11 @@ def test_the_ledger_counts_what_was_found(shown, monkeypatch) -> None:
     assert tour.ledger(tour.Losses(changes, spread=0.1)) > 0
     (table,) = shown
     *_, first, second = table.splitlines()
-    assert "| the same |" in first and "| yes |" in first
+    assert "| its line does not run |" in first and "| yes |" in first
     assert "| **-30%** |" in second and "| **no** |" in second
     tiny = dict.fromkeys(changes, -1e-6)  # not "-0.00%"
     tour.ledger(tour.Losses(tiny, spread=0.1))
-    assert shown[-1].count("| less than 0.01% |") == 2
+    assert shown[-1].count("| hidden: less than 0.01% |") == 2
 
 
 def test_the_loss_sees_only_what_takes_part_in_it(monkeypatch) -> None:

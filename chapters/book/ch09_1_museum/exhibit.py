@@ -12,7 +12,7 @@ from book.ch09_1_museum.planted import Package, planted
 
 
 class Sighting(NamedTuple):
-    """Where a mistake was seen in the wild: what is there, in a few words, and the address."""
+    """Where a mistake was seen, or asked about: what is there, in a few words, and the address."""
 
     what: str
     url: str

@@ -56,7 +56,7 @@ SCALE_FORGOTTEN = Exhibit(
             "https://github.com/explainingai-code/StableDiffusion-PyTorch/issues/33",
         ),
         Sighting(
-            "diffusers, issue 437: where does 0.18215 come from?",
+            "diffusers, issue 437: a question, where does 0.18215 come from?",
             "https://github.com/huggingface/diffusers/issues/437",
         ),
     ),

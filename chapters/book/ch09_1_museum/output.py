@@ -156,7 +156,10 @@ STALE_NOISE = Exhibit(
 
 
 def guidance_is_a_line(package: Package) -> None:
-    """Halfway, w = 1/2, lies the mean of the two. (w = 0 and 1 are often special cases.)"""
+    """Halfway, w = 1/2, lies the mean of the two. (w = 0 and 1 are often special cases.)
+
+    Code that follows the guidance paper has another w, and would be flagged: ask before you mend.
+    """
     Denoised = package.denoise.Denoised
     one, zero = torch.ones(1, 1), torch.zeros(1, 1)
     middle = package.denoise.guided(
@@ -181,7 +184,7 @@ ONE_PLUS_W = Exhibit(
     tests=DENOISE,
     seen=(
         Sighting(
-            "threestudio, issue 127: reported as wrong, and only another convention",
+            "threestudio, issue 127: no mistake: another convention, reported as one",
             "https://github.com/threestudio-project/threestudio/issues/127",
         ),
         Sighting(
@@ -189,7 +192,7 @@ ONE_PLUS_W = Exhibit(
             "https://github.com/huggingface/diffusers/issues/5882",
         ),
         Sighting(
-            "labml, issue 177: a sign in the documentation's formula, while the code is right",
+            "labml, issue 177: in the documentation only: a sign in its formula",
             "https://github.com/labmlai/annotated_deep_learning_paper_implementations/issues/177",
         ),
     ),

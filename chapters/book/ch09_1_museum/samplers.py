@@ -51,10 +51,10 @@ NOISE_AT_THE_END = Exhibit(
     tests=SAMPLERS,
     seen=(
         Sighting(
-            "notebooks 18.2 and 18.4 of Understanding Deep Learning: 'if t>0' in a loop whose "
-            "last t is 1",
+            "notebook 18.4 of Understanding Deep Learning: 'if t>0' in a loop whose last t is 1 "
+            "(18.2 has the same guard, and leaves the line with the noise to the reader)",
             "https://github.com/udlbook/udlbook/blob/main/Notebooks/Chap18/"
-            "18_2_1D_Diffusion_Model.ipynb",
+            "18_4_Families_of_Diffusion_Models.ipynb",
         ),
         Sighting(
             "labml's annotated DDPM: p_sample adds noise at every t",
@@ -166,7 +166,7 @@ GRID_WITHOUT_T = Exhibit(
             "https://github.com/huggingface/diffusers/issues/2585",
         ),
         Sighting(
-            "Lin et al. 2024, section 3.3: many samplers never visit the last time",
+            "Lin et al. 2024: many samplers never visit the last time",
             "https://arxiv.org/abs/2305.08891",
         ),
     ),

@@ -58,7 +58,7 @@ def visit(name: str) -> None:
 
 def _sightings(exhibit: Exhibit) -> str:
     lines = [f"- [{what}]({url})" for what, url in exhibit.seen]
-    return "\n".join(["Seen in the wild:\n", *lines]) if lines else "Planted by us."
+    return "\n".join(["Seen, or asked about:\n", *lines]) if lines else "Planted by us."
 
 
 def _write(markdown: str) -> None:
@@ -112,17 +112,20 @@ def ledger(found: Losses) -> float:
 def _loss(name: str, found: Losses) -> str:
     change = found.change[name]
     if change == 0:
-        return "the same"
+        return "its line does not run"
     if abs(change) < 5e-5:
-        return "less than 0.01%"
-    return f"**{change:+.0%}**" if abs(change) > found.spread else f"{change:+.2%}"
+        return "hidden: less than 0.01%"
+    return f"**{change:+.0%}**" if abs(change) > found.spread else f"hidden: {change:+.2%}"
 
 
 # --- the blind test -------------------------------------------------------------------------------
 
 
 def blind(n: int = 2000) -> dict[str, Tensor]:
-    """Samples (n, 2) of the three clusters for the panels A to F."""
+    """Samples (n, 2) of the three clusters for the panels A to F.
+
+    F, with 60 steps, runs on a schedule of 100 times, the others on one of 1,000.
+    """
     drawn = {}
     for letter, (name, step, steps, options) in PANELS.items():
 
