@@ -151,6 +151,7 @@ def test_losses_have_no_gradient_through_target_and_weight():
     r = torch.tensor([0.1, 0.5, 0.2, 0.0, 0.1]).double()
     z_t = (1 - t[:, None].float()) * z0 + t[:, None].float() * eps
     target = mean_flow_target(net, z_t, eps - z0, r, t)
+    assert not target.requires_grad  # though the network has weights
     error = (net(z_t, r, t) - target).square().mean(1)
     torch.testing.assert_close(mean_flow_losses(net, z0, eps, r, t, 0.0), error)
     torch.testing.assert_close(target[1], (eps - z0)[1])  # r = t: the velocity itself
