@@ -50,7 +50,7 @@ TWO_DAYS = (
     Session("day 1, morning", ("00_start_here", "02_core_concepts", "03_algorithm"),
             "see it work, and train the five steps"),
     Session("day 1, afternoon", ("04_1_mathematical_model", "04_2_derivations",
-                                 "04_4_schedule_lab", "05_1_autoencoder"),
+                                 "05_1_autoencoder"),
             "know what each formula computes, and what a latent is"),
     Session("day 2, morning", ("05_2_unet", "05_4_sampling"),
             "explain the network, and choose a sampler"),
