@@ -58,6 +58,8 @@ MEASURED = {
 }
 WALKS = (["a", "b"], [POINTS, POINTS + 1], (torch.tensor([1.0, 2.0]), torch.eye(2)), X[:2])
 
+SIZES = 2.0 ** (np.arange(-40, 2) + 0.5)  # between powers of two
+SHARES = np.select([np.arange(-40, 2) == -20, np.arange(-40, 2) == -10], [0.75, 0.25])
 # function -> (its figure, curves or points (n, 2) that it must show, texts that it must hold)
 DRAWN = {
     figures.lines: (
@@ -172,6 +174,11 @@ DRAWN = {
     sampling.settled_curves: (
         lambda: sampling.settled_curves({"seen": ([900, 100], {"colour": [0.2, 0.7]})}),
         [([900, 100], [0.2, 0.7])], {"seen", "colour"},
+    ),
+    gpu.gradient_sizes: (
+        lambda: gpu.gradient_sizes(torch.tensor([2.0**-20, 2.0**-20, 2.0**-20, 2.0**-10]), 4),
+        [(SIZES, SHARES), (4 * SIZES, SHARES)],
+        {"gradients of activations", "times 4", "infinite →"},
     ),
     gpu.stacked: (
         lambda: gpu.stacked({"a": {"x": 1.0, "y": 3.0}, "b": {"y": 2.0}}, "MB", form=".1f"),
