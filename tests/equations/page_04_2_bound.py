@@ -14,7 +14,7 @@ from latexrelation import Normal
 from latexvalue import Operator, Rule
 from pageforms import shows
 from registry import points
-from symbols import average, exact, last_norm, table
+from symbols import average, exact, hermite, last_norm, table
 
 from book.ch04_2_derivations.elbo import (
     bound,
@@ -53,10 +53,6 @@ def one(x: float) -> torch.Tensor:
 # --- the bound ------------------------------------------------------------------------------------
 
 
-def _law(mean, cov) -> Normal:
-    return Normal(mean, cov)
-
-
 def _kl(a: Normal, b: Normal) -> torch.Tensor:
     """KL of normal laws with means (n, d) and one covariance, written out for one sample each."""
     inverse = torch.linalg.inv(b.cov)
@@ -83,7 +79,7 @@ def evidence_bound():
     """Two steps in one dimension: the average over paths is an integral over (z_1, z_2)."""
     data = normal([0.3], [[0.5]])
     chain = reverse_chain(gaussian_denoiser(BRIEF, *data), BRIEF, 1, BRIEF.beta)
-    nodes, weights = _hermite(60)
+    nodes, weights = (column[:, 0] for column in hermite(60))
     e1, e2 = (x.flatten() for x in torch.meshgrid(nodes, nodes, indexing="ij"))
     weight = (weights[:, None] * weights).flatten()
     z0 = one(0.5)
@@ -101,13 +97,6 @@ def evidence_bound():
     }  # fmt: skip
 
 
-def _hermite(n: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Nodes and weights of the average over a standard normal variable."""
-    off = torch.arange(1, n, dtype=torch.float64).sqrt()
-    values, vectors = torch.linalg.eigh(torch.diag(off, 1) + torch.diag(off, -1))
-    return values, vectors[0] ** 2
-
-
 @shows("4.2.20")
 def turned_round():
     z0, before, after = points(3, 2), points(3, 2, seed=1), points(3, 2, seed=2)
@@ -116,10 +105,12 @@ def turned_round():
         q = posterior(SHORT, after, z0, t, t - 1)
         a, a_before = (float(x) for x in SHORT.alpha_bar[[t, t - 1]])
         yield {
-            r"q(z_t \mid z_{t-1})": _density(after, _law(ratio * before, variance * I)),
-            r"q(z_{t-1} \mid z_t, z_0)": _density(before, _law(q.mean, float(q.var) * I)),
-            r"q(z_t \mid z_0)": _density(after, _law(a**0.5 * z0, (1 - a) * I)),
-            r"q(z_{t-1} \mid z_0)": _density(before, _law(a_before**0.5 * z0, (1 - a_before) * I)),
+            r"q(z_t \mid z_{t-1})": _density(after, Normal(ratio * before, variance * I)),
+            r"q(z_{t-1} \mid z_t, z_0)": _density(before, Normal(q.mean, float(q.var) * I)),
+            r"q(z_t \mid z_0)": _density(after, Normal(a**0.5 * z0, (1 - a) * I)),
+            r"q(z_{t-1} \mid z_0)": _density(
+                before, Normal(a_before**0.5 * z0, (1 - a_before) * I)
+            ),
         }
 
 
@@ -130,7 +121,7 @@ def _chain(schedule=SHORT, variances=None, data=DATA, d: int = 2):
 
 def _p(chain, z_t, t: int) -> Normal:
     A, b, S = chain.step(t)
-    return _law(z_t @ A.T + b, S)
+    return Normal(z_t @ A.T + b, S)
 
 
 def _t(values) -> int:
@@ -149,13 +140,13 @@ def three_terms():
     def q(values) -> Normal:
         t = _t(values)
         law = posterior(SHORT, z(t), z0.expand(9, 2), t, t - 1)
-        return _law(law.mean, float(law.var) * I)
+        return Normal(law.mean, float(law.var) * I)
 
     a = float(SHORT.alpha_bar[12])
     yield {
         r"\mathrm{ELBO}": -terms.total, r"\mathrm{KL}": _kl, "E": average, "T": 12,
-        r"q(z_T \mid z_0)": _law(a**0.5 * z0, (1 - a) * I),
-        "p(z_T)": _law(torch.zeros(2).double(), I),
+        r"q(z_T \mid z_0)": Normal(a**0.5 * z0, (1 - a) * I),
+        "p(z_T)": Normal(torch.zeros(2).double(), I),
         r"q(z_{t-1} \mid z_t, z_0)": Rule(q),
         r"p_\theta(z_{t-1} \mid z_t)": Rule(lambda values: _p(chain, z(_t(values)), _t(values))),
         r"p_\theta(z_0 \mid z_1)": _density(z0, _p(chain, z(1), 1)),
@@ -243,7 +234,7 @@ def what_the_bound_loses():
 
         def q(values, schedule=schedule, z0=z0, eps=eps):
             step = backward(schedule, DATA, _t(values), _t(values) - 1)
-            return _law(
+            return Normal(
                 diffuse(schedule, z0, _t(values), eps) @ step.matrix.T + step.offset, step.cov
             )
 
@@ -255,8 +246,8 @@ def what_the_bound_loses():
         yield {
             r"\log q(z_0)": log_density(DATA, z0),
             r"\mathrm{ELBO}": -bound(schedule, chain, z0).total,
-            "E": average, r"\mathrm{KL}": _kl, "q(z_T)": _law(end.mean, end.cov), "T": T,
-            "p(z_T)": _law(torch.zeros(2).double(), I), r"q(z_{t-1} \mid z_t)": Rule(q),
+            "E": average, r"\mathrm{KL}": _kl, "q(z_T)": Normal(end.mean, end.cov), "T": T,
+            "p(z_T)": Normal(torch.zeros(2).double(), I), r"q(z_{t-1} \mid z_t)": Rule(q),
             r"p_\theta(z_{t-1} \mid z_t)": Rule(p),
             "=": lambda a, b, lost=lost: abs(a - b) < 1e-8 and abs(a - lost) < 1e-8,
         }  # fmt: skip

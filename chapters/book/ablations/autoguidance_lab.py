@@ -10,13 +10,11 @@ from torch import nn
 
 from book.ablations.engine import Outcome, timed
 from book.ablations.shapes_lab import ShapesLab, shipped
-from book.ch05_5_text_to_image.measure_guidance import variety
-from book.ch08_outlook.guidance_ways import CAPTIONS, DRAWN, walk
+from book.ch08_outlook.guidance_ways import CAPTIONS, DRAWN, of_pictures, walk
 from minildm.checks import inputs
 from minildm.denoise import guided
 from minildm.interfaces import Denoiser
 from minildm.shapes.captions import asked_texts
-from minildm.shapes.judge import caption_accuracy, judge
 from minildm.shapes.scenes import splits
 from minildm.shapes.training import (
     SCHEDULE,
@@ -63,13 +61,7 @@ def run_autoguidance(config: AutoguidanceLab) -> Outcome:
         ways[f"autoguidance, w = {w:g}"] = guided(asked, bad, w)
     for name, denoise in ways.items():
         x = good.decode(walk(good, denoise, len(rows), config.denoiser.fit.seed, config.steps))
-        verdict = judge(x)
-        off = verdict.residual[verdict.accepted]
-        figures[name] = {
-            "right": round(caption_accuracy(verdict, rows).joint, 4),
-            "variety": round(float(variety(x, config.drawn)), 4),
-            "off": round(float(off.mean()), 4) if len(off) else None,
-        }
+        figures[name] = of_pictures(x, rows, config.drawn)
         few = x[:8] if few is None else few
     return Outcome(minutes, figures, few)
 

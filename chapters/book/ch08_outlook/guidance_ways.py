@@ -109,13 +109,17 @@ def _run(model: LatentDiffusion, way: Way, guidance: float, seed: int) -> dict:
     rows = splits().validation[seed * CAPTIONS : (seed + 1) * CAPTIONS]
     rows = rows.repeat_interleave(DRAWN, dim=0)  # (CAPTIONS · DRAWN, 10)
     x = draw(model, asked_texts(rows), way, guidance, seed)
+    return {**of_pictures(x, rows, DRAWN), "size": round(float(model.encode(x).std()), 4)}
+
+
+def of_pictures(x: Tensor, rows: Tensor, drawn: int) -> dict[str, float | None]:
+    """Right, variety and off of pictures (n, 3, 64, 64) of scenes (n, 10), ``drawn`` of each."""
     verdict = judge(x)
     off = verdict.residual[verdict.accepted]
     return {
         "right": round(caption_accuracy(verdict, rows).joint, 4),
-        "variety": round(float(variety(x, DRAWN)), 4),
+        "variety": round(float(variety(x, drawn)), 4),
         "off": round(float(off.mean()), 4) if len(off) else None,  # no clean scene: no distance
-        "size": round(float(model.encode(x).std()), 4),
     }
 
 
