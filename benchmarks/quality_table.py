@@ -53,18 +53,39 @@ def to_levels(points: Sequence[dict]) -> dict:
 
 
 def rows(result: dict) -> list:
-    """Lines of the benchmark's table: minutes of both to each level, where both get there."""
+    """Lines of the benchmark's table: minutes to each level, of each run that gets there.
+
+    Minutes of a processor: they hardly depend on what else the machine did in those hours.
+    """
     from benchmarks.measure import Row
 
     table, (ours, *rivals) = [], list(result["runs"]) or [""]
     for level in map(str, result["levels"]):
-        minutes = {name: run["to"][level]["wall"] for name, run in result["runs"].items()}
+        minutes = {name: run["to"][level]["cpu"] for name, run in result["runs"].items()}
         for name in rivals:
             if minutes[ours]:
                 theirs = minutes[name] or (None,)
                 what, against = f"from nothing to {float(level):.0%}", name if theirs[1:] else ""
-                table.append(Row(what, "min", minutes[ours][1:], theirs[1:], against))
+                table.append(Row(what, "cpu min", minutes[ours][1:], theirs[1:], against))
     return table
+
+
+def not_reached(result: dict) -> list[str]:
+    """A sentence for each level that the first run gets to, and another not in all its time."""
+    said, (first, *others) = [], list(result["runs"])
+    for level in map(str, result["levels"]):
+        mine = result["runs"][first]["to"][level]["cpu"]
+        for name in others:
+            run = result["runs"][name]
+            if mine and not run["to"][level]["cpu"]:
+                best, end = max(p["accuracy"] for p in run["points"]), run["points"][-1]
+                minutes = end["minutes_cpu"]
+                said.append(
+                    f"{name} was not at {float(level):.0%} after {minutes:.1f} minutes of a "
+                    f"processor, more than {minutes / mine[1]:.1f} times ours; its best point had "
+                    f"{best:.1%}"
+                )
+    return said
 
 
 def lines(result: dict) -> list[str]:

@@ -28,7 +28,7 @@ if str(ROOT) not in sys.path:  # when this file itself is run
 
 from benchmarks import quality_table  # noqa: E402
 from benchmarks.quality_record import FILE, Record, as_figures, read_run  # noqa: E402
-from benchmarks.quality_table import LEVELS, lines, result_of  # noqa: E402
+from benchmarks.quality_table import LEVELS, lines, not_reached, result_of  # noqa: E402
 from book.ch05_2_unet.cost import parameters  # noqa: E402
 from book.ch05_5_text_to_image.measure_shapes import Task, draw  # noqa: E402
 from minildm.autoencoder import Autoencoder  # noqa: E402
@@ -312,7 +312,7 @@ def run(options: Any) -> dict:
     if missing:
         said = f"no run of {' and '.join(missing)} in {FOLDER}; start it with {Path(__file__).name}"
         return {"runs": {}, "levels": list(LEVELS), "notes": [said]}
-    return {**(found := result_of(FOLDER)), "notes": [settings_of(found["runs"])]}
+    return {**(found := result_of(FOLDER)), "notes": [settings_of(found["runs"]), *not_reached(found)]}
 
 
 def settings_of(runs: Mapping) -> str:
@@ -330,7 +330,7 @@ def run_table(args: argparse.Namespace) -> None:
     print("\n".join(lines(result)))
     (args.folder / f"{NAME}.json").write_text(json.dumps(result, indent=1) + "\n", "utf-8")
     if args.figure:
-        from benchmarks.quality_figure import quality_against_minutes
+        from book.ch05_3_training.figures import quality_against_minutes
 
         quality_against_minutes(result, args.clock).savefig(args.figure, dpi=150)
 

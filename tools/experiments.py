@@ -29,7 +29,7 @@ PLANS = {
     "latents matter?",
     "digits-losses": "What does the kind of loss matter in 49 numbers, after a short and a long "
     "training?",
-    "digits": "What do the scale of the latents, the target, the weights and the optimiser matter?",
+    "digits": "What do the target, the weights of the loss, averaging and the rate matter?",
     "targets": "Does epsilon reach what v reaches, with the remedies that are standard for it?",
     "digits-scale": "Of what a wrong scale breaks, how much is due to noise levels, not to the "
     "input?",

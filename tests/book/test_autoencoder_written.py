@@ -171,7 +171,7 @@ def test_a_straight_line_explains_what_it_made_and_no_noise():
 
 def test_a_band_and_stored_pictures():
     assert measure.band([0.5, 0.25, 0.75]) == "25.0% to 75.0%"
-    x = measure.stored_pictures("digits", ["base", "scale 0.5"], 3)
+    x = measure.stored_pictures("digits-scale", ["base", "scale 0.5"], 3)
     assert x.shape == (6, 3, 28, 28) and -1 <= x.min() < x.max() <= 1
     assert not torch.equal(x[:3], x[3:])
 

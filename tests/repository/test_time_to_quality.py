@@ -16,8 +16,8 @@ from benchmarks import (
     stock_recipe,
     time_to_quality,
 )
-from benchmarks.quality_figure import quality_against_minutes
 from benchmarks.quality_record import Record, reached, read_run
+from book.ch05_3_training.figures import quality_against_minutes
 from minildm.engine.settings import override
 from minildm.files.checkpoint import load_checkpoint
 from minildm.files.places import book_folder
@@ -147,6 +147,19 @@ def test_the_table_counts_the_autoencoder_and_compares(stored):
         "90%, minutes: ours 2.5 (first point 3.0), stock 7.7 (first point 8.0) (3.07 times" in said
     )
     assert "stock not in 8.0 (more than 2.81 times)" in said
+
+
+def test_the_benchmark_has_a_line_where_both_arrive_and_a_sentence_where_one_does_not(stored):
+    result = quality_table.result_of(stored)
+    first, last = quality_table.rows(result)
+    assert (first.what, first.unit) == ("from nothing to 90%", "cpu min")
+    assert (first.ours, first.rival) == ([4.0], [pytest.approx(14.33)])
+    assert (last.ours, tuple(last.rival)) == ([pytest.approx(4.7)], ())
+    (said,) = quality_table.not_reached(result)  # 15 minutes: 1 of the autoencoder, 14 of its own
+    assert said == (
+        "stock was not at 97% after 15.0 minutes of a processor, more than 3.2 times ours; its "
+        "best point had 95.0%"
+    )
 
 
 def test_the_figure_has_a_curve_for_each_recipe_from_the_autoencoder_on(stored):

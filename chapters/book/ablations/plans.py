@@ -77,11 +77,10 @@ AUTOENCODER = Plan(
 )  # fmt: skip
 
 DIGITS = Plan(
-    question="What do the scale of the latents, the target, the weights and the optimiser matter?",
+    question="What do the target, the weights of the loss, averaging and the rate matter?",
     base=DigitsLab(),
     variants={
         "base": (),
-        **{f"scale {k:g}": (f"rescale={k}",) for k in (1 / 16, 1 / 4, 1 / 2, 2, 4, 16)},
         "v, uniform": ("denoiser.min_snr=none",),
         "eps, min-SNR": ("denoiser.parameterization=EPS",),
         "eps, uniform": ("denoiser.parameterization=EPS", "denoiser.min_snr=none"),
@@ -113,8 +112,8 @@ TARGETS = Plan(
     seeds=(0, 1, 2),
 )  # fmt: skip
 
-# The control of the sweep above: the same noise levels, once with an input and a target that grow
-# with the scale, and once with those of size 1.
+# Each scale twice: with an input and a target that grow with it, and as their control, with the
+# same noise levels, with those of size 1.
 SCALES = tuple(f"{k:g}" for k in (1 / 16, 1 / 4, 1 / 2, 2, 4, 16))
 DIGITS_SCALE = Plan(
     question="Of what a wrong scale breaks, how much is due to noise levels, not to the input?",

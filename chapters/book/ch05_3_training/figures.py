@@ -2,6 +2,7 @@
 
     by_level  the record of a training, one curve for each noise level, named at its end
     by_rate   what seeds reached at each learning rate
+    quality_against_minutes  two recipes' race: what each draws right, and when
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from book.figures import COLOURS, DASHES, axes
+from book.figures import COLOURS, DASHES, GREY, axes, look
+
+CLOCKS = {"wall": "minutes of training", "cpu": "minutes of one processor's training"}
 
 
 def by_level(
@@ -42,4 +45,24 @@ def by_rate(runs: Mapping[float, Sequence[float]], y_label: str) -> Figure:
         ax.plot([rate] * len(values), values, "o", color=COLOURS[0])
     ax.set(xlabel="learning rate", ylabel=y_label, xscale="log", ylim=(0, 1))
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    return fig
+
+
+def quality_against_minutes(result: dict, clock: str = "wall") -> Figure:
+    """Joint accuracy on unseen captions against minutes from nothing, a curve for each recipe.
+
+    ``result``: the section "time_to_quality". Each curve begins where the autoencoder is ready, and
+    the levels that are asked for are marked.
+    """
+    fig, ax = axes(height=3.4)
+    for k, (name, run) in enumerate(result["runs"].items()):
+        ready = run["autoencoder"][clock] / 60
+        minutes = [ready, *(point[f"minutes_{clock}"] for point in run["points"])]
+        shares = [0.0, *(point["accuracy"] for point in run["points"])]
+        ax.plot(minutes, [100 * share for share in shares], label=name, **look(k))
+    for level in result["levels"]:
+        ax.axhline(100 * level, color=GREY, linewidth=0.8, linestyle=":")
+        ax.annotate(f"{level:.0%}", (0, 100 * level), va="bottom", color=GREY)
+    ax.set(xlim=(0, None), ylim=(0, 102), xlabel=CLOCKS[clock], ylabel="captions drawn right, %")
+    ax.legend(loc="lower right")
     return fig
