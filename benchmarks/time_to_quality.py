@@ -312,7 +312,8 @@ def run(options: Any) -> dict:
     if missing:
         said = f"no run of {' and '.join(missing)} in {FOLDER}; start it with {Path(__file__).name}"
         return {"runs": {}, "levels": list(LEVELS), "notes": [said]}
-    return {**(found := result_of(FOLDER)), "notes": [settings_of(found["runs"]), *not_reached(found)]}
+    found = result_of(FOLDER)
+    return {**found, "notes": [settings_of(found["runs"]), *not_reached(found)]}
 
 
 def settings_of(runs: Mapping) -> str:
