@@ -1,0 +1,19 @@
+"""Faults of what is written for diffusers."""
+
+from mutants import Mutant
+
+FOLDER = "tests/library/test_diffusers_folder.py"
+WRITTEN = "minildm/files/diffusers_folder.py"
+
+MUTANTS = [
+    Mutant(0, "diffusers is told the book's times", WRITTEN,
+        't = torch.arange(1, schedule.T + 1)', 't = torch.arange(schedule.T)', (FOLDER,)),
+    Mutant(0, "keys and values are exchanged on their way to diffusers", WRITTEN,
+        '("to_k", keys), ("to_v", values)', '("to_v", keys), ("to_k", values)', (FOLDER,)),
+    Mutant(0, "the second block in the middle does something", WRITTEN,
+        '= torch.zeros_like(tensors[name])  # x + 0', '= tensors[name]', (FOLDER,)),
+    Mutant(0, "diffusers clips the latents", WRITTEN,
+        '"clip_sample": False', '"clip_sample": True', (FOLDER,)),
+    Mutant(0, "diffusers ends at the first noise level", WRITTEN,
+        '"set_alpha_to_one": True', '"set_alpha_to_one": False', (FOLDER,)),
+]  # fmt: skip
