@@ -17,7 +17,8 @@ import importlib
 from types import ModuleType
 
 CASES = (
-    "training", "sampling", "loops", "peak", "picture_size", "widgets", "chapters", "startup",
+    "training", "sampling", "stable_diffusion_step", "loops", "peak", "picture_size", "widgets",
+    "chapters", "startup",
 )  # fmt: skip
 LONG = ("time_to_quality",)  # run only when they are asked for by name
 

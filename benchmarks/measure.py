@@ -57,8 +57,9 @@ class Row(NamedTuple):
 
 
 def interleaved(
-    calls: Mapping[str, Callable[[], object]], options: Options
-) -> dict[str, list[float]]:
+    calls: Mapping[str, Callable[[], object]], options: Options,
+    clock: Callable[[], float] = perf_counter,
+) -> dict[str, list[float]]:  # fmt: skip
     """Seconds of each call, once in every round.
 
     One after another in each round, so that whatever else the machine does meets all of them
@@ -67,9 +68,9 @@ def interleaved(
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for round_ in range(-options.warmup, options.repeats):
         for name in list(calls)[:: -1 if round_ % 2 else 1]:
-            start = perf_counter()
+            start = clock()
             calls[name]()
-            taken = perf_counter() - start
+            taken = clock() - start
             if round_ >= 0:
                 seconds[name].append(round(taken, 8))
     return seconds

@@ -1,7 +1,6 @@
-"""What the networks of Stable Diffusion are built of, with the names that its files use.
+"""What the networks of Stable Diffusion (arXiv 2112.10752) are built of, named as in its files.
 
-Rombach et al. 2022 (arXiv 2112.10752). ``tests/library/test_sd_unet.py`` and its neighbour compare
-each network with the reference, diffusers.
+tests/library/test_sd_unet.py and its neighbour compare them with the reference, diffusers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,20 +20,20 @@ def supported(config: Mapping[str, Any], only: Mapping[str, Sequence[Any]]) -> N
             raise ValueError(f"{field} = {config[field]!r} is not supported, only {known}")
 
 
-def per_level(name: str, value: Any, levels: int) -> tuple[int, ...]:
+def per_level(name: str, value: Any, levels: int, least: int = 1) -> tuple[int, ...]:
     """A number for each level, where one number stands for all; ValueError for another count."""
     values = value if isinstance(value, list | tuple) else (value,) * levels
     if len(values) != levels:
         raise ValueError(f"{name} must have {levels} entries, one per level; got {value!r}")
-    return inputs.whole_tuple(name, values, 0)
+    return inputs.whole_tuple(name, values, least, 2**14)
 
 
 class ResnetBlock(nn.Module):
-    """x (B, c_in, H, W) -> (B, c_out, H, W), two convolutions around which x passes.
+    """x (B, c_in, H, W) -> (B, c_out, H, W), two convolutions around which x passes:
 
         x + conv2(silu(norm2(conv1(silu(norm1(x))) + time_emb_proj(embedding))))
 
-    x passes through a 1 x 1 convolution where c_in != c_out. ``embedding_dim`` 0: it hears no time.
+    It passes through a 1 x 1 convolution where c_in != c_out. No time without ``embedding_dim``.
     """
 
     def __init__(
@@ -58,31 +57,25 @@ class ResnetBlock(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Half the height and width; ``padding`` 1: on all sides, 0: one row below, one at the right.
-
-    The UNet pads by 1 and rounds odd sizes up; the encoder of pictures pads below and at the right.
-    """
+    """(B, C, H, W) -> (B, C, H/2, W/2); ``padding`` 1: on all sides, 0: one below, one right."""
 
     def __init__(self, channels: int, padding: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=padding)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.conv.padding == (0, 0):
-            x = F.pad(x, (0, 1, 0, 1))  # (B, C, H, W) -> (B, C, H + 1, W + 1)
-        return self.conv(x)
+        return self.conv(x if self.conv.padding[0] else F.pad(x, (0, 1, 0, 1)))
 
 
 class Upsample(nn.Module):
-    """Each pixel becomes four, or as many as ``size`` (H, W) asks for; then a convolution."""
+    """(B, C, H, W) -> (B, C, 2H, 2W), or of ``size`` (H, W): each pixel is repeated, then mixed."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
-    def forward(self, x: Tensor, size: Sequence[int] | None = None) -> Tensor:
-        size = [2 * side for side in x.shape[2:]] if size is None else list(size)
-        return self.conv(F.interpolate(x, size=size))
+    def forward(self, x: Tensor, size: Sequence[int] = ()) -> Tensor:
+        return self.conv(F.interpolate(x, size=list(size) or [2 * side for side in x.shape[2:]]))
 
 
 class Attention(nn.Module):

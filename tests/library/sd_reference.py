@@ -54,7 +54,7 @@ def reference_unet(kind: str = "sd1", dtype: torch.dtype = torch.float64, seed: 
         "sample_size": 8, "block_out_channels": [16, 32, 32, 32], "layers_per_block": 2,
         "norm_num_groups": 8, "cross_attention_dim": CONTEXT, **UNETS[kind],
     }  # fmt: skip
-    return randomise(diffusers.UNet2DConditionModel(**config), seed).to(dtype)
+    return nn.Module.to(randomise(diffusers.UNet2DConditionModel(**config), seed), dtype)
 
 
 def reference_autoencoder(
@@ -67,7 +67,7 @@ def reference_autoencoder(
         "down_block_types": ["DownEncoderBlock2D"] * 3,
         "up_block_types": ["UpDecoderBlock2D"] * 3, **VAES[kind],
     }  # fmt: skip
-    return randomise(diffusers.AutoencoderKL(**config), seed).to(dtype)
+    return nn.Module.to(randomise(diffusers.AutoencoderKL(**config), seed), dtype)
 
 
 def unet_inputs(
