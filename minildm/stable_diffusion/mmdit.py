@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from minildm.checks import inputs
 from minildm.layers import MOST_BLOCKS, WIDEST, check_latents, time_embedding
 from minildm.stable_diffusion.blocks import Attention, supported
-from minildm.stable_diffusion.unet import Embedding
+from minildm.stable_diffusion.unet import perceptron
 
 NORM_EPS = 1e-6  # of every norm
 WAVES = 256  # numbers that the time becomes
@@ -202,8 +202,8 @@ class MMDiT(nn.Module):
         self.pos_embed = nn.ModuleDict({"proj": nn.Conv2d(cfg.channels, dim, patch, stride=patch)})
         self.pos_embed.register_buffer("pos_embed", positions(cfg))
         self.time_text_embed = nn.ModuleDict({
-            "timestep_embedder": Embedding(WAVES, dim),
-            "text_embedder": Embedding(cfg.pooled_dim, dim),
+            "timestep_embedder": perceptron(WAVES, dim),
+            "text_embedder": perceptron(cfg.pooled_dim, dim),
         })  # fmt: skip
         self.context_embedder = nn.Linear(cfg.context_dim, dim)
         last = cfg.layers - 1
