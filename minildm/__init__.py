@@ -8,6 +8,7 @@
     engine/                                         the loop: read it to resume, or for a GPU
     files/  checks/                                 models and pictures on disk; error messages
     shapes/                                         captioned shapes, and a judge that reads them
+    stable_diffusion/                               the same sampler with real weights
 
 Every name below can be had from here: ``from minildm import LatentDiffusion, sample, ddim``. Its
 module, and PyTorch with it, is imported when the name is first asked for.

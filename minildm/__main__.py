@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 OUTPUTS = Path("outputs")  # in the working directory; git does not look into it
-FOLDER = "a folder, or the name of a model of the book: shapes, digits, pixels"
+FOLDER = "a folder (of diffusers, too), or the name of a model of the book: shapes, digits, pixels"
 SAMPLERS = ("ddim", "ddpm", "dpmpp_2m", "heun")
 RESUMES = ("last-good", "longer")
 GUIDANCE = 2.5
@@ -146,11 +146,11 @@ def picture_file(path: Path) -> Path:
 
 def conditions(model: Any, prompts: list[str]) -> list | None:
     """What to draw, as the model takes it: texts, classes, or None for a model without either."""
-    from minildm.text import TextUNet
+    from minildm.interfaces import ReadsText
 
-    if isinstance(model.network, TextUNet):
+    if isinstance(model.network, ReadsText):
         if not prompts:
-            raise ValueError("say what to draw: sample TEXT, in the words of shapes/captions.py")
+            raise ValueError("say what to draw: sample TEXT; for shapes see shapes/captions.py")
         return list(prompts)
     classes = model.network.config.classes
     if not classes:
@@ -172,7 +172,8 @@ def _draw(args: Any, model: Any, asked: list | None) -> Any:
 
     each = None if asked is None else [a for a in asked for _ in range(args.count)]
     count = args.count if each is None else len(each)
-    options = {"steps": args.steps, "guidance": args.guidance, "seed": args.seed}
+    guidance = max(GUIDANCE, model.usual_guidance) if args.guidance is None else args.guidance
+    options = {"steps": args.steps, "guidance": guidance, "seed": args.seed}
     if args.negative is not None:
         if asked is None:
             raise ValueError("--negative needs a model that is asked for something")
@@ -270,7 +271,7 @@ def _add_sample(command: argparse.ArgumentParser) -> None:
     add("--count", type=whole(1), default=4, help="pictures per text (4)")
     add("--steps", type=whole(1), default=25, help="steps of the sampler (25)")
     add("--sampler", choices=SAMPLERS, default="dpmpp_2m", help="(dpmpp_2m)")
-    add("--guidance", type=_number, default=GUIDANCE, help=f"1: as trained ({GUIDANCE})")
+    add("--guidance", type=_number, help=f"1: as trained ({GUIDANCE}; Stable Diffusion: 7.5)")
     add("--negative", help="a text to move away from")
     add("--seed", type=SEED, help="the same seed draws the same pictures")
     add("--from", dest="source", type=Path, metavar="FILE", help="a picture to change")

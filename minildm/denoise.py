@@ -65,17 +65,31 @@ def guided(conditional: Denoiser, unconditional: Denoiser, guidance: float) -> D
 
 
 def _ask_both(a: Denoiser, b: Denoiser, z_t: Tensor, t: Tensor) -> tuple[Denoised, ...]:
-    """Two denoisers; one batched network call where only their tensor condition differs."""
+    """Two denoisers; one batched network call where only their tensors of a condition differ."""
     checks.per_sample(t, z_t)
     t = inputs.tensor("t", t)
-    nets = [d for d in (a, b) if isinstance(d, NetworkDenoiser) and isinstance(d.condition, Tensor)]
-    kinds = [(d.net, d.schedule, d.parameterization, d.condition.shape) for d in nets]
-    if len(nets) < 2 or kinds[0] != kinds[1] or nets[0].condition.shape[:1] != z_t.shape[:1]:
+    nets = [d for d in (a, b) if isinstance(d, NetworkDenoiser) and _rows(d.condition)]
+    kinds = [
+        (d.net, d.schedule, d.parameterization, [row.shape for row in _rows(d.condition)])
+        for d in nets
+    ]
+    alike = len(nets) == 2 and kinds[0] == kinds[1] and getattr(nets[0].net, "batched", True)
+    if not alike or any(row.shape[:1] != z_t.shape[:1] for row in _rows(nets[0].condition)):
         return a(z_t, t), b(z_t, t)
     c, u = nets
-    together = replace(c, condition=torch.cat([c.condition, u.condition]))
+    if isinstance(c.condition, tuple):
+        rows: Any = tuple(map(torch.cat, zip(c.condition, u.condition, strict=True)))
+    else:
+        rows = torch.cat([c.condition, u.condition])
+    together = replace(c, condition=rows)  # (2B, ...) each
     both = together(torch.cat([z_t, z_t]), t.repeat(2) if t.dim() else t)  # (2B, *d) each
     return tuple(map(Denoised, both.z0.chunk(2), both.eps.chunk(2)))
+
+
+def _rows(condition: Any) -> tuple[Tensor, ...]:
+    """The tensors of a condition, one row for each sample; () where it is not made of tensors."""
+    rows = condition if isinstance(condition, tuple) else (condition,)
+    return rows if all(isinstance(row, Tensor) for row in rows) else ()
 
 
 def clipped(denoise: Denoiser, schedule: Schedule, low: float = -1, high: float = 1) -> Denoiser:

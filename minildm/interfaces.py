@@ -8,8 +8,8 @@ B is the batch, *d any shape of data. Times are int64 on a discrete schedule, fl
 continuous one; one for all samples, or (B,).
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -50,3 +50,24 @@ Network = Callable[[Tensor, Tensor, Any], Tensor]  # (z_t, t (B,), condition) ->
 Stepped = tuple[Tensor, Tensor, Any]
 Step = Callable[[Tensor, Tensor, Tensor, Denoiser, Schedule, Any], Stepped]
 Draw = Callable[[Tensor], Tensor]  # z -> standard normal noise like z
+
+Told = Tensor | tuple[Tensor, ...]  # what a network hears of each sample: each (B, ...)
+
+
+@runtime_checkable
+class ReadsText(Protocol):
+    """A network whose condition is a text: ``TextUNet``, or Stable Diffusion's."""
+
+    config: Any  # with channels, and condition: the kind and size of what it hears
+
+    def __call__(self, z_t: Tensor, t: Tensor, condition: Any) -> Tensor:
+        """The output for z_t (B, c, h, w) at t (B,)."""
+
+    def tokens(self, prompts: str | Sequence[str]) -> Tensor:
+        """Prompts as token numbers (B, L), or (B, n, L) for n readers; "" is no text."""
+
+    def encode(self, tokens: Tensor) -> Told:
+        """Token numbers as the condition, which is worked out once and used at every step."""
+
+    def null(self, condition: Any) -> Told:
+        """No text, shaped like ``condition``."""

@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,13 +23,12 @@ from minildm.checks import model as checks
 from minildm.denoise import Denoiser, guided, network_denoiser
 from minildm.files.checkpoint import CheckpointError, load_weights
 from minildm.files.model import read_model, write_model
-from minildm.files.places import check_target
-from minildm.interfaces import Schedule
+from minildm.files.places import check_target, is_foreign
+from minildm.interfaces import Network, ReadsText, Schedule
 from minildm.noise import keyed_normal
 from minildm.predict import Parameterization
 from minildm.process import diffuse
 from minildm.samplers import Snapshot, ddim, sample
-from minildm.text import TextUNet
 from minildm.unet import UNet
 from minildm.words import listed
 
@@ -54,13 +54,15 @@ class LatentDiffusion(nn.Module):
 
     steps     steps of the sampler, spread evenly over 1..T
     sampler   a step of samplers.py: ddim, heun, dpmpp_2m, ddpm, or a partial of one
-    guidance  w: 0 ignores the condition, 1 follows it, more exaggerates it; -1,000..1,000
+    guidance  w: 0 ignores the condition, 1 follows it, more exaggerates it; -1,000..1,000; None: 2
     negative  the condition to move away from; None: the null condition
     seed      makes image i depend on (seed, i) only, not on the batch; None: a random seed
     """
 
+    usual_guidance = 2.0  # where nobody says
+
     def __init__(
-        self, autoencoder: Autoencoder, network: UNet | TextUNet, schedule: Schedule | None = None,
+        self, autoencoder: Autoencoder, network: UNet | ReadsText, schedule: Schedule | None = None,
         latent_size: Sequence[int] | None = None, parameterization: Parameterization | None = None,
         *, image_size: Sequence[int] | None = None,
     ) -> None:  # fmt: skip
@@ -102,16 +104,16 @@ class LatentDiffusion(nn.Module):
         return torch.cat(parts) * self.autoencoder.scale
 
     @torch.no_grad()
-    def decode(self, z0: Tensor, batch: int = 500) -> Tensor:
+    def decode(self, z0: Tensor, batch: int = 500, **how) -> Tensor:
         """Images of scaled latents (B, c, h, w): decode(z0 / scale), clamped to [-1, 1].
 
-        Raises ValueError for another number of channels, for NaN, and for numbers so large that
-        the decoder overflows.
+        ``how``: options of the autoencoder's own ``decode``, if it has any. Raises ValueError for
+        another number of channels, for NaN, and for numbers so large that the decoder overflows.
         """
         z0 = inputs.latents("z0", z0, self.autoencoder.scale, self.latent_shape[0])
         unscaled = z0 / self.autoencoder.scale
         parts = unscaled.split(inputs.whole("batch", batch, 1))
-        x = torch.cat([self.autoencoder.decode(part) for part in parts])
+        x = torch.cat([self.autoencoder.decode(part, **how) for part in parts])
         if not torch.isfinite(x).all():
             most = f"{float(z0.abs().max()):.3g}"
             raise ValueError(f"z0 reaches {most}, and the decoder overflows; latents have std 1")
@@ -119,18 +121,18 @@ class LatentDiffusion(nn.Module):
 
     def noise(self, count: int, seed: int | None = None) -> Tensor:
         """Starting noise z_T (count, c, h, w); row i depends on (seed, i) only."""
-        return self._normal(_seed(seed), START, 0, inputs.whole("count", count, 1, checks.MOST))
+        return self._normal(a_seed(seed), START, 0, inputs.whole("count", count, 1, checks.MOST))
 
     def walk(
-        self, condition, *, steps: int = 25, sampler: Callable = ddim, guidance: float = 2.0,
-        negative=None, seed: int | None = None, z_T: Tensor | None = None, count: int | None = None,
-        times: Tensor | None = None,
+        self, condition, *, steps: int = 25, sampler: Callable = ddim,
+        guidance: float | None = None, negative=None, seed: int | None = None,
+        z_T: Tensor | None = None, count: int | None = None, times: Tensor | None = None,
     ) -> Iterator[Snapshot]:  # fmt: skip
         """Like ``generate``, but yields a latent Snapshot(t, z, z0) after each step.
 
         ``times``: a grid of one's own in the place of ``steps``; z_T is then as noisy as its first.
         """
-        seed = _seed(seed)
+        seed = a_seed(seed)
         if z_T is not None:
             z_T = inputs.latents("z_T", z_T, self.autoencoder.scale, *self.latent_shape)
         count = checks.how_many(condition, z_T, count)
@@ -142,7 +144,7 @@ class LatentDiffusion(nn.Module):
     def generate(self, condition, **options) -> Tensor:
         """Images (B, C, H, W) from noise, one for each entry of ``condition``.
 
-            generate(condition, *, steps=25, sampler=ddim, guidance=2.0, negative=None, seed=None,
+            generate(condition, *, steps=25, sampler=ddim, guidance=None, negative=None, seed=None,
                      z_T=None, count=None)
 
         ``condition``: None or one for all: ``count`` images.
@@ -159,14 +161,15 @@ class LatentDiffusion(nn.Module):
         Raises ValueError for a model without text, and for a prompt outside its grammar: the error
         names the vocabulary and the nearest words.
         """
-        if not isinstance(self.network, TextUNet):
+        if not isinstance(self.network, ReadsText):
             raise ValueError("this model does not read text: use generate with its own condition")
         listed(prompts)
         return self.generate(prompts, **options)
 
     def image_to_image(
         self, x: Tensor, condition, strength: float = 0.6, *, steps: int = 25,
-        sampler: Callable = ddim, guidance: float = 2.0, negative=None, seed: int | None = None,
+        sampler: Callable = ddim, guidance: float | None = None, negative=None,
+        seed: int | None = None,
     ) -> Tensor:  # fmt: skip
         """Noise the images x to time strength · T, then denoise under ``condition``.
 
@@ -178,7 +181,7 @@ class LatentDiffusion(nn.Module):
         times = self.schedule.times(steps)
         if not 0 < strength <= 1:
             raise ValueError(f"strength must be in (0, 1]; got {strength}: try 0.6")
-        x, seed, times = self.images(x), _seed(seed), times[-max(1, round(strength * steps)) - 1 :]
+        x, seed, times = self.images(x), a_seed(seed), times[-max(1, round(strength * steps)) - 1 :]
         z_t = diffuse(self.schedule, self.encode(x), times[0], self.noise(len(x), seed))
         options = {"sampler": sampler, "guidance": guidance, "negative": negative, "seed": seed}
         *_, last = self.walk(condition, z_T=z_t, times=times, **options)
@@ -186,7 +189,7 @@ class LatentDiffusion(nn.Module):
 
     def inpaint(
         self, x: Tensor, mask: Tensor, condition, *, steps: int = 25, sampler: Callable = ddim,
-        guidance: float = 2.0, negative=None, seed: int | None = None,
+        guidance: float | None = None, negative=None, seed: int | None = None,
     ) -> Tensor:  # fmt: skip
         """Draw anew where ``mask`` (B, 1, H, W) is 1; pixels where it is 0 are returned as given.
 
@@ -194,7 +197,7 @@ class LatentDiffusion(nn.Module):
         Lugmayr et al. 2022, RePaint (arXiv 2201.09865), eq. 8, without its resampling.
         Raises ValueError as ``image_to_image`` does, and for a mask of other numbers than 0 and 1.
         """
-        x, seed = self.images(x), _seed(seed)
+        x, seed = self.images(x), a_seed(seed)
         mask = inputs.mask("mask", mask, x).to(x)
         z0, step = self.encode(x), self._keyed(sampler, seed, len(x))
         draw = F.adaptive_max_pool2d(mask, self.latent_shape[1:])  # 1 where any pixel is drawn
@@ -238,9 +241,14 @@ class LatentDiffusion(nn.Module):
     def load(cls, folder: str | Path) -> "LatentDiffusion":
         """The model of the book of that name ("digits"), or the one in ``folder``.
 
+        A folder of diffusers, or one .safetensors file, is what ``stable_diffusion.load`` loads.
         Raises FileNotFoundError if there is none, saying where it was looked for, and
         CheckpointError if it is damaged.
         """
+        if is_foreign(folder):
+            from minildm.stable_diffusion.load import load  # which builds on this module
+
+            return load(folder)
         autoencoder, network, tensors, place = read_model(folder)
         try:
             model = cls(autoencoder, network)  # what else it needs, the network has noted
@@ -251,25 +259,28 @@ class LatentDiffusion(nn.Module):
 
     @torch.no_grad()
     def denoiser(
-        self, condition, guidance: float = 2.0, negative=None, count: int | None = None
-    ) -> Denoiser:
+        self, condition, guidance: float | None = None, negative=None, count: int | None = None,
+        network: Network | None = None,
+    ) -> Denoiser:  # fmt: skip
         """The network as a denoiser, guided from ``negative`` (or null) towards ``condition``.
 
-        For samplers of your own; ``count``: latents, if ``condition`` does not say how many.
+        For samplers of your own; ``count``: latents, if ``condition`` does not say how many;
+        ``network``: what is called in the place of the network, as one is that is shown more.
         """
-        guidance = inputs.real("guidance", guidance)
+        guidance = self.usual_guidance if guidance is None else inputs.real("guidance", guidance)
         if abs(guidance) > 1000:  # beyond this the latents of some samplers overflow
             raise ValueError(f"guidance must be in -1000..1000; got {guidance}: lower guidance")
         count = checks.how_many(condition, None, None) if count is None else count
         count = inputs.whole("count", count, 1, checks.MOST)
-        read = partial(network_denoiser, self.network, self.schedule, self.parameterization)
+        net = self.network if network is None else network
+        read = partial(network_denoiser, net, self.schedule, self.parameterization)
         if condition is None:
             if negative is not None:
                 raise ValueError("negative needs a condition to move towards; give both")
             return read()
-        towards = checks.prepared(self.network, condition, count)
+        towards: Any = checks.prepared(self.network, condition, count)
         if negative is None:
-            away = self.network.null(towards)
+            away: Any = self.network.null(towards)
         else:
             away = checks.prepared(self.network, negative, count, "negative")
         return guided(read(towards), read(away), guidance)
@@ -295,5 +306,6 @@ class LatentDiffusion(nn.Module):
         return noise.to(self.autoencoder.scale)
 
 
-def _seed(seed: int | None) -> int:
+def a_seed(seed: int | None) -> int:
+    """The seed, or a random one."""
     return int(torch.randint(2**62, ())) if seed is None else inputs.whole("seed", seed)

@@ -13,14 +13,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from minildm import checks, predict
 from minildm.autoencoder import Autoencoder
 from minildm.checks import inputs
-from minildm.interfaces import Schedule
+from minildm.interfaces import ReadsText, Schedule, Told
 from minildm.predict import Parameterization, V
-from minildm.text import TextUNet
 
 MOST = 10**6  # pictures at once
 
@@ -28,7 +27,7 @@ MOST = 10**6  # pictures at once
 # --- its parts ------------------------------------------------------------------------------------
 
 
-def agreed_schedule(network: nn.Module, given: Schedule | None) -> Schedule:
+def agreed_schedule(network: Any, given: Schedule | None) -> Schedule:
     """The schedule that was given, else the one that the network was trained with.
 
     Raises ValueError if there is neither, if they differ, and for betas in the place of a schedule.
@@ -66,7 +65,7 @@ def _described(schedule: Schedule) -> str:
 
 
 def agreed_parameterization(
-    network: nn.Module, given: Parameterization | None, schedule: Schedule
+    network: Any, given: Parameterization | None, schedule: Schedule
 ) -> Parameterization:
     """The same for what the network predicts; V where nobody says anything.
 
@@ -91,7 +90,7 @@ def agreed_parameterization(
 
 
 def agreed_size(
-    network: nn.Module, autoencoder: Autoencoder, latent_size: Sequence[int] | None,
+    network: Any, autoencoder: Autoencoder, latent_size: Sequence[int] | None,
     image_size: Sequence[int] | None,
 ) -> tuple[int, int]:  # fmt: skip
     """(h, w) of the latents: as given, or of pictures of ``image_size``, or as in the training.
@@ -161,7 +160,7 @@ def entries(condition: Any) -> int | None:
     return len(condition) if several else None
 
 
-def prepared(network: nn.Module, condition: Any, count: int, name: str = "condition") -> Tensor:
+def prepared(network: Any, condition: Any, count: int, name: str = "condition") -> Told:
     """``condition`` as the network takes it, (count, ..) on its device; texts are encoded, once.
 
     Raises ValueError, in the caller's words, for another kind of condition than the network's, for
@@ -170,7 +169,7 @@ def prepared(network: nn.Module, condition: Any, count: int, name: str = "condit
     device = next(network.parameters(), torch.empty(0)).device
     if entries(condition) not in (None, count):
         raise ValueError(f"{name} has {len(condition)} entries for {count} images; give one each")
-    if isinstance(network, TextUNet):
+    if isinstance(network, ReadsText):
         return _words(network, condition, count, name, device)
     if _is_text(condition):
         raise ValueError(f"this model does not read text; got {name} = {condition!r}")
@@ -186,18 +185,18 @@ def prepared(network: nn.Module, condition: Any, count: int, name: str = "condit
     return found.to(device)
 
 
-def _words(network: TextUNet, condition: Any, count: int, name: str, device: Any) -> Tensor:
+def _words(network: ReadsText, condition: Any, count: int, name: str, device: Any) -> Told:
     """Texts, token numbers (count, L), or vectors (count, L, dim) -> vectors (count, L, dim)."""
     if _is_text(condition):
         tokens = network.tokens(condition).to(device)  # (1 or count, L)
-        return network.encode(tokens.expand(count, -1))
+        return network.encode(tokens.expand(count, *tokens.shape[1:]))
     if not isinstance(condition, Tensor | np.ndarray):
         got = repr(condition)[:100]
         if isinstance(condition, list | tuple) and any(isinstance(c, str) for c in condition):
             raise ValueError(f'{name} mixes texts and other things; "" is no text: {got}')
         wanted = "a text, a list of texts, or token numbers (B, L)"
         raise ValueError(f"{name} must be {wanted}; got {got}")
-    found, dim = inputs.values(name, condition).to(device), network.config.text.dim
+    found, dim = inputs.values(name, condition).to(device), network.config.condition.size
     if not found.is_floating_point():
         return network.encode(found)
     if found.dim() != 3 or found.shape[2] != dim:

@@ -54,6 +54,16 @@ def is_bare(name: object) -> bool:
     return isinstance(name, str) and not separators & set(name) and name not in ("", ".", "..")
 
 
+def is_foreign(path: object) -> bool:
+    """Whether ``path`` is a folder of diffusers, or is called like a file of weights."""
+    if not isinstance(path, str | Path) or not str(path):
+        return False
+    files = (".safetensors", ".ckpt")
+    return str(path).endswith(files) or (
+        is_folder(Path(path)) and (Path(path) / "model_index.json").is_file()
+    )
+
+
 def is_folder(path: Path) -> bool:
     """``path.is_dir()``, and False for names that no file system takes."""
     try:
