@@ -1,12 +1,10 @@
 """What the library diffusers can read: our models, written as a folder in its format.
 
-    UNet        unet/ and scheduler/: a UNet2DModel that gives the same numbers, and a scheduler
-    its kin     the networks of minildm.stable_diffusion, each as one that its files are of
+    a UNet of ours              unet/ and scheduler/; not if it reads texts (diffusers_unet.py)
+    a StableDiffusion           what it was loaded from, with LoRAs that were merged
+    one of its networks         vae/, unet/, transformer/ or text_encoder/
 
-A UNet of ours has its twin there unless it reads texts or vectors: we follow a block by two
-attentions with group norms, diffusers by a transformer with layer norms. Parts that only diffusers
-has do nothing: the second block in the middle adds 0, the convolution after each enlarging has a
-single 1. An ``Autoencoder`` has no twin: it folds pixels into channels, where an ``AutoencoderKL``
+An ``Autoencoder`` of ours has no twin there: it folds pixels into channels, where an AutoencoderKL
 convolves at full resolution.
 """
 
@@ -16,59 +14,66 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from minildm.checks import model as checks
 from minildm.files.checkpoint import replace_files
+from minildm.files.diffusers_configs import CONFIGS
+from minildm.files.diffusers_unet import FLOW_T, unet_config, unet_tensors
 from minildm.interfaces import Schedule
-from minildm.layers import GROUPS, time_embedding
 from minildm.predict import Parameterization
 from minildm.schedule import DiscreteSchedule, FlowSchedule
-from minildm.unet import Halve, UNet, UNetConfig
+from minildm.stable_diffusion.lora import pending
+from minildm.stable_diffusion.mmdit import MMDiT
+from minildm.stable_diffusion.model import StableDiffusion
+from minildm.stable_diffusion.text import TextEncoder
+from minildm.stable_diffusion.tokenizer import BEGIN, END, LENGTH, Tokenizer
+from minildm.unet import UNet
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 PREDICTIONS = {"EPS": "epsilon", "Z0": "sample", "V": "v_prediction"}
-FLOW_T = 1000
-BLOCK = {  # of a ResidualBlock here -> of a ResnetBlock2D there
-    "norm1": "norm1", "conv1": "conv1", "modulate": "time_emb_proj", "norm2": "norm2",
-    "conv2": "conv2", "skip": "conv_shortcut",
-}  # fmt: skip
-EDGES = {
-    "embed_time.0": "time_embedding.linear_1", "embed_time.2": "time_embedding.linear_2",
-    "embed_label": "class_embedding", "enter": "conv_in", "leave.0": "conv_norm_out",
-    "leave.2": "conv_out",
-}  # fmt: skip
+PIPELINES = {  # (transformer?, two text encoders?, inpainting?) -> what runs it
+    (False, False, False): "StableDiffusionPipeline",
+    (False, False, True): "StableDiffusionInpaintPipeline",
+    (False, True, False): "StableDiffusionXLPipeline",
+    (False, True, True): "StableDiffusionXLInpaintPipeline",
+    (True, True, False): "StableDiffusion3Pipeline",
+}
 
 
 def export(
-    network: UNet, folder: str | Path, schedule: Schedule | None = None,
+    model: nn.Module, folder: str | Path, schedule: Schedule | None = None,
     parameterization: Parameterization | None = None,
 ) -> None:  # fmt: skip
-    """Write ``folder``/unet and ``folder``/scheduler, for diffusers to load.
+    """Write a model, or a network, for diffusers: what it is there, and where, see above.
 
-        UNet2DModel.from_pretrained(folder, subfolder="unet")
-        DDIMScheduler.from_pretrained(folder, subfolder="scheduler")
+        DiffusionPipeline.from_pretrained(folder)                  a StableDiffusion (3: with
+                                                                   text_encoder_3=tokenizer_3=None)
+        UNet2DModel.from_pretrained(folder, subfolder="unet")      a UNet of ours
 
-    ``schedule``, ``parameterization``: what the network was trained with, where it does not say.
-    Its times there are t - 1, as diffusers counts them, or 1000 t of a ``FlowSchedule``; h and w
-    are halved without a rest. DDIM's steps are those of ``times(n)`` if n divides T; a flow's, with
+    ``schedule``, ``parameterization``: what a UNet was trained with, where it does not say. Its
+    times there are t - 1, as diffusers counts them, or 1000 t of a ``FlowSchedule``; h and w are
+    halved without a rest. DDIM's steps are those of ``times(n)`` if n divides T; a flow's, with
     set_timesteps(sigmas=times(n)[:-1]). Raises ValueError, naming the field, for what has no twin.
     """
-    if not isinstance(network, UNet):
+    folder = Path(folder)
+    if pending(model):
+        raise ValueError("model has a LoRA beside its weights: merge_lora, or remove_lora, first")
+    if isinstance(model, StableDiffusion):
+        write_model(model, folder, scheduler_config(model.schedule, model.parameterization))
+    elif type(model) in CONFIGS:
+        write_network(model, folder)
+    elif isinstance(model, UNet):
+        schedule = checks.agreed_schedule(model, schedule)
+        target = checks.agreed_parameterization(model, parameterization, schedule)
+        scheduler = scheduler_config(schedule, target)
+        config = unet_config(model.config, schedule)
+        write_part(folder / "unet", config, unet_tensors(model, schedule))
+        write_json(folder / "scheduler", "scheduler_config.json", scheduler)
+    else:
         made = "has no twin in diffusers: its UNet may have, export(model.network, folder)"
-        raise ValueError(f"network must be a UNet; a {type(network).__name__} {made}")
-    schedule = checks.agreed_schedule(network, schedule)
-    parameterization = checks.agreed_parameterization(network, parameterization, schedule)
-    scheduler = scheduler_config(schedule, parameterization)
-    config = unet_config(network.config, schedule)
-    tensors = unet_tensors(network)
-    if isinstance(schedule, DiscreteSchedule):
-        t = torch.arange(1, schedule.T + 1)
-        tensors["time_proj.weight"] = time_embedding(t, network.config.width)  # (T, width)
-    write_part(Path(folder) / "unet", config, tensors)
-    write_json(Path(folder) / "scheduler", "scheduler_config.json", scheduler)
+        raise ValueError(f"model: a {type(model).__name__} {made}")
 
 
 def scheduler_config(schedule: Schedule, parameterization: Parameterization) -> dict[str, Any]:
@@ -79,9 +84,12 @@ def scheduler_config(schedule: Schedule, parameterization: Parameterization) -> 
             "_class_name": "DDIMScheduler", "num_train_timesteps": schedule.T,
             "trained_betas": schedule.beta[1:].tolist(), "prediction_type": PREDICTIONS[name],
             "timestep_spacing": "trailing", "set_alpha_to_one": True, "clip_sample": False,
+            "steps_offset": 1,  # of other spacings, as Stable Diffusion's pipelines want it
         }  # fmt: skip
     if isinstance(schedule, FlowSchedule) and name == "FLOW":
-        return {"_class_name": "FlowMatchEulerDiscreteScheduler", "num_train_timesteps": FLOW_T}
+        shift = getattr(schedule, "shift", 1.0)
+        kind = "FlowMatchEulerDiscreteScheduler"
+        return {"_class_name": kind, "num_train_timesteps": FLOW_T, "shift": shift}
     kind = type(schedule).__name__
     raise ValueError(
         f"schedule and parameterization must be a DiscreteSchedule with {', '.join(PREDICTIONS)}, "
@@ -89,88 +97,66 @@ def scheduler_config(schedule: Schedule, parameterization: Parameterization) -> 
     )
 
 
-def unet_config(cfg: UNetConfig, schedule: Schedule) -> dict[str, Any]:
-    """config.json of the UNet2DModel that computes the same; ValueError if there is none."""
-    discrete = isinstance(schedule, DiscreteSchedule)
-    widths = [cfg.width * multiplier for multiplier in cfg.multipliers]
-    wide = widths[-1]  # the middle's, which always has attention
-    for field, fits, wanted in (
-        ("context_dim", not cfg.context_dim, "0: diffusers reads vectors by a transformer"),
-        ("multipliers", cfg.multipliers[0] == 1, "led by 1: its first layer is as wide as a block"),
-        ("attention", all(widths[level] == wide for level in cfg.attention),
-         f"on levels {wide} wide, as the last: all of its heads have one size"),
-        ("time_scale", discrete or cfg.time_scale == FLOW_T, f"{FLOW_T}, as its flow's scheduler"),
-    ):  # fmt: skip
-        if not fits:
-            raise ValueError(f"{field} must be {wanted}; got {getattr(cfg, field)}")
-    kinds = ["Attn" * (level in cfg.attention) for level in range(len(widths))]
-    return {
-        "_class_name": "UNet2DModel", "in_channels": cfg.channels + cfg.concat_channels,
-        "out_channels": cfg.channels, "block_out_channels": widths, "layers_per_block": cfg.blocks,
-        "down_block_types": [f"{kind}DownBlock2D" for kind in kinds],
-        "up_block_types": [f"{kind}UpBlock2D" for kind in reversed(kinds)],
-        "attention_head_dim": wide // cfg.heads, "norm_num_groups": GROUPS,
-        "attn_norm_num_groups": GROUPS, "norm_eps": 1e-5, "act_fn": "silu",
-        "resnet_time_scale_shift": "scale_shift", "flip_sin_to_cos": True, "freq_shift": 0,
-        "time_embedding_type": "learned" if discrete else "positional",
-        "num_train_timesteps": schedule.T if discrete else None,
-        "num_class_embeds": cfg.classes + 1 if cfg.classes else None,
-    }  # fmt: skip
+def write_network(network: nn.Module, folder: Path, name: str | None = None) -> list[str]:
+    """Write one network to ``folder``/``name``; ["its library", "its class there"]."""
+    usual, described = CONFIGS[type(network)]
+    config, tensors = described(network.config), network.state_dict()
+    if isinstance(network, TextEncoder):  # as older transformers want it
+        begin = {key: "" if key.startswith("text_projection") else "text_model." for key in tensors}
+        tensors = {begin[key] + key.removeprefix("text_model."): x for key, x in tensors.items()}
+        write_part(folder / (name or usual), config, tensors, "model.safetensors")
+        return ["transformers", config["architectures"][0]]
+    write_part(folder / (name or usual), config, tensors)
+    return ["diffusers", config["_class_name"]]
 
 
-def unet_tensors(network: UNet) -> dict[str, Tensor]:
-    """The weights of that UNet2DModel, by its names; without a table of times."""
-    tensors: dict[str, Tensor] = {}
-    for name, layer in network.named_modules():
-        if name in EDGES:
-            _copy(tensors, EDGES[name], layer)
-    level = i = 0
-    for layer in network.down:
-        if isinstance(layer, Halve):
-            _copy(tensors, f"down_blocks.{level}.downsamplers.0.conv", layer.conv)
-            level, i = level + 1, 0
-        else:
-            _copy_stage(tensors, f"down_blocks.{level}", i, layer)
-            i += 1
-    _copy_stage(tensors, "mid_block", 0, network.middle)
-    for name in [name for name in tensors if name.startswith("mid_block.resnets.0.")]:
-        tensors[name.replace("resnets.0", "resnets.1")] = torch.zeros_like(tensors[name])  # x + 0
-    for j, stage in enumerate(network.up):
-        level, i = divmod(j, network.config.blocks + 1)
-        _copy_stage(tensors, f"up_blocks.{level}", i, stage)
-        if i == network.config.blocks and j + 1 < len(network.up):
-            place = f"up_blocks.{level}.upsamplers.0.conv"
-            like = tensors[f"up_blocks.{level}.resnets.{i}.conv2.weight"]  # (C, C, 3, 3)
-            one = nn.init.dirac_(torch.empty_like(like))
-            tensors |= {f"{place}.weight": one, f"{place}.bias": torch.zeros_like(one[:, 0, 0, 0])}
-    return tensors
+def write_tokenizer(tokenizer: Tokenizer, folder: Path) -> list[str]:
+    """Write vocab.json and merges.txt, and what the special tokens are."""
+    special = {"bos_token": BEGIN, "eos_token": END, "unk_token": END, "pad_token": tokenizer.pad}
+    write_json(folder, "vocab.json", tokenizer.vocab)
+    lines = ["#version: 0.2", *(" ".join(pair) for pair in tokenizer.rank)]
+    replace_files(folder, {"merges.txt": ("\n".join(lines) + "\n").encode()})
+    write_json(folder, "special_tokens_map.json", special)
+    about = {"tokenizer_class": "CLIPTokenizer", "model_max_length": LENGTH, **special}
+    write_json(folder, "tokenizer_config.json", about)
+    return ["transformers", "CLIPTokenizer"]
 
 
-def _copy(tensors: dict[str, Tensor], place: str, layer: nn.Module) -> None:
-    tensors.update({f"{place}.{name}": x.detach() for name, x in layer.state_dict().items()})
+def write_model(model: StableDiffusion, folder: Path, scheduler: dict[str, Any]) -> None:
+    """Write all parts of a model, and model_index.json, which says what they are."""
+    network = model.network
+    net, readers = network.net, [*network.text_encoders]
+    inpaints = getattr(net.config, "concat_channels", 0) > 0
+    kind = PIPELINES[isinstance(net, MMDiT), len(readers) > 1, inpaints]
+    index: dict[str, Any] = {"_class_name": kind, "_diffusers_version": "0.42.1"}  # as tested
+    if kind == "StableDiffusion3Pipeline":  # its third text encoder is left out
+        index |= {"text_encoder_3": [None, None], "tokenizer_3": [None, None]}
+    elif len(readers) > 1:
+        index |= {"force_zeros_for_empty_prompt": network.zero_null}
+    else:
+        index |= {"safety_checker": [None, None], "feature_extractor": [None, None]}
+        index |= {"requires_safety_checker": False}
+    if len(readers) != len(network.tokenizers):
+        raise ValueError("model has no tokenizer: load it with load(..., tokenizer=FOLDER)")
+    for one in (net, model.autoencoder):
+        index[CONFIGS[type(one)][0]] = write_network(one, folder)
+    for i, (reader, tokenizer) in enumerate(zip(readers, network.tokenizers, strict=True)):
+        end = f"_{i + 1}" * (i > 0)
+        index[f"text_encoder{end}"] = write_network(reader, folder, f"text_encoder{end}")
+        index[f"tokenizer{end}"] = write_tokenizer(tokenizer, folder / f"tokenizer{end}")
+    index["scheduler"] = ["diffusers", scheduler["_class_name"]]
+    write_json(folder / "scheduler", "scheduler_config.json", scheduler)
+    write_json(folder, "model_index.json", index)
 
 
-def _copy_stage(tensors: dict[str, Tensor], place: str, i: int, stage: Any) -> None:
-    """A stage's residual block, and its attention: keys and values are two matrices there."""
-    for here, there in BLOCK.items():
-        _copy(tensors, f"{place}.resnets.{i}.{there}", getattr(stage.block, here))
-    if stage.attend is None:
-        return
-    place, own = f"{place}.attentions.{i}", stage.attend
-    _copy(tensors, f"{place}.group_norm", own.norm)
-    _copy(tensors, f"{place}.to_out.0", own.out)
-    keys, values = own.key_value.weight.detach().chunk(2)  # (2C, C) -> 2 x (C, C)
-    for name, weight in ("to_q", own.query.weight.detach()), ("to_k", keys), ("to_v", values):
-        tensors[f"{place}.{name}.weight"] = weight
-        tensors[f"{place}.{name}.bias"] = torch.zeros_like(weight[:, 0])
-
-
-def write_part(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+def write_part(
+    folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor], name: str = WEIGHTS
+) -> None:
     """Write config.json and the weights of one network; a broken file is never left behind."""
     folder.mkdir(parents=True, exist_ok=True)
     plain = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(plain, folder / f"{WEIGHTS}.part", {"format": "pt"})
-    os.replace(folder / f"{WEIGHTS}.part", folder / WEIGHTS)
+    save_file(plain, folder / f"{name}.part", {"format": "pt"})
+    os.replace(folder / f"{name}.part", folder / name)
     write_json(folder, "config.json", config)
 
 

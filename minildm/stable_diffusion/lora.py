@@ -3,12 +3,13 @@
     W x   becomes   W x + scale · alpha / r · up(down(x)),    down (r, in), up (out, r)
 
 and the same for a convolution, whose ``up`` is then one of 1 x 1. Layers are found by their names:
-those of diffusers, with the underscores of kohya or the dots of PEFT.
+those of diffusers or of the original files, with kohya's underscores or PEFT's dots.
 """
 
 import json
 import math
 import re
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from minildm.checks import inputs
 from minildm.files.checkpoint import CheckpointError, check_finite
+from minildm.stable_diffusion.names import spellings
 
 Layer = nn.Linear | nn.Conv2d
 Named = dict[str, tuple[str, Layer]]  # (name, layer) by each spelling of the name
@@ -76,22 +78,28 @@ def load_lora(
     Raises ValueError for a name that is taken, and CheckpointError with all that does not fit; the
     model is then as it was.
     """
-    known, name = loras(model), Path(file).stem if name is None else name
+    name = Path(file).stem if name is None else name
     lora = Lora(inputs.real("scale", scale))
-    if name in known:
+    if name in loras(model):
         raise ValueError(f"name {name!r} is taken: remove_lora first, or give another name")
     found, wrong = _matched(_layers(model), *_read(Path(file)))
     if wrong or not found:
         said = "\n  ".join(wrong or ["there is no LoRA in it"])
         raise CheckpointError(f"{file} does not fit, and nothing of it was loaded:\n  {said}")
     lora.branches = [Branch(lora, *one) for one in found]
-    known[name] = lora
+    vars(model).setdefault("_loras", {})[name] = lora
     return lora
 
 
 def loras(model: nn.Module) -> dict[str, Lora]:
     """The LoRAs in ``model``, by name."""
-    return vars(model).setdefault("_loras", {})
+    return vars(model).get("_loras", {})
+
+
+def pending(model: nn.Module) -> bool:
+    """Whether some layer has a LoRA that is not in its weights."""
+    hooks = (hook for part in model.modules() for hook in part._forward_hooks.values())
+    return any(isinstance(hook, Branch) and not hook.lora.merged for hook in hooks)
 
 
 def remove_lora(model: nn.Module, name: str) -> None:
@@ -163,10 +171,10 @@ def _layers(model: nn.Module) -> Named:
     found: Named = {}
     for (part, prefixes), root in zip(PARTS.items(), roots, strict=False):
         for path, layer in root.named_modules() if root else ():
-            path = path.removeprefix("text_model.")
             if isinstance(layer, Layer):
-                for prefix in prefixes:
-                    found[f"{prefix}{path}".replace(".", "_")] = f"{part}.{path}", layer
+                for name, prefix in product(spellings(root, f"{path}.weight"), prefixes):
+                    spelled = _spelled(prefix + name.removesuffix(".weight"))
+                    found[spelled] = f"{part}.{path.removeprefix('text_model.')}", layer
     return found
 
 

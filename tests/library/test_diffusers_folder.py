@@ -2,6 +2,9 @@
 
 import pytest
 import torch
+from safetensors.torch import save_file
+from sd_pipelines import KINDS as PIPELINES
+from sd_pipelines import pipeline, saved
 from sd_reference import error, randomise
 
 from minildm import (
@@ -21,6 +24,8 @@ from minildm import (
     sample,
 )
 from minildm.files.diffusers_folder import export
+from minildm.stable_diffusion import load
+from minildm.stable_diffusion.lora import load_lora, merge_lora
 
 diffusers = pytest.importorskip("diffusers")
 
@@ -145,3 +150,91 @@ def test_what_has_no_scheduler_is_told(tmp_path):
 def test_a_whole_model_is_told_which_part_of_it_has_a_twin(tmp_path):
     with pytest.raises(ValueError, match=r"export\(model\.network, folder\)"):
         export(LatentDiffusion.load("digits"), tmp_path)
+
+
+# --- Stable Diffusion -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", PIPELINES)
+def test_a_stable_diffusion_is_written_as_it_was_read(kind, tmp_path):
+    model = load(saved(kind, tmp_path / "theirs"), dtype=torch.float64)
+    export(model, tmp_path / "ours")
+    again = load(tmp_path / "ours", dtype=torch.float64)
+    for part in ("autoencoder", "network"):
+        a, b = (getattr(m, part).state_dict() for m in (model, again))
+        assert a.keys() == b.keys()
+        assert all(torch.equal(a[key], b[key]) for key in a)
+    assert again.autoencoder.config == model.autoencoder.config
+    assert again.network.net.config == model.network.net.config
+    texts = ["a cat", "two dogs!"]
+    assert torch.equal(again.network.tokens(texts), model.network.tokens(texts))
+    times = model.schedule.times(7)
+    for a, b in zip(model.schedule(times), again.schedule(times), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+    assert again.parameterization == model.parameterization
+    assert again.latent_shape == model.latent_shape
+
+
+@pytest.mark.parametrize("kind", PIPELINES)
+def test_their_pipeline_reads_it_and_has_the_same_parts(kind, tmp_path):
+    theirs = pipeline(kind, torch.float32)
+    theirs.save_pretrained(tmp_path / "theirs")
+    export(load(tmp_path / "theirs"), tmp_path / "ours")
+    absent = dict.fromkeys(("text_encoder_3", "tokenizer_3")) if kind == "sd3" else {}
+    read = diffusers.DiffusionPipeline.from_pretrained(tmp_path / "ours", **absent)
+    assert type(read) is type(theirs)
+    for name, part in theirs.components.items():
+        other = read.components[name]
+        if isinstance(part, torch.nn.Module):
+            assert type(other) is type(part)
+            same, read_again = part.state_dict(), other.state_dict()
+            assert same.keys() == read_again.keys()
+            assert all(torch.equal(same[key], read_again[key]) for key in same)
+            assert settings_that_differ(part.config, other.config) == set()
+        if name.startswith("tokenizer") and part is not None:
+            ids = [each(["a cat!"], padding="max_length", max_length=77) for each in (part, other)]
+            assert ids[0]["input_ids"] == ids[1]["input_ids"]
+
+
+def settings_that_differ(one, other) -> set[str]:
+    """Fields of two configs that say something else; not where they come from, nor unused ones."""
+    one, other = (c.to_dict() if hasattr(c, "to_dict") else dict(c) for c in (one, other))
+    unused = {"pad_token_id", "bos_token_id"}  # a tokenizer's
+    unused |= {"projection_dim"} if one.get("architectures") == ["CLIPTextModel"] else set()
+    names = {name for name in one.keys() | other.keys() if name[0] != "_"} - unused
+    return {name for name in names if plain(one.get(name)) != plain(other.get(name))}
+
+
+def plain(value):
+    """A list of equal numbers is that number: one for each level."""
+    value = list(value) if isinstance(value, list | tuple) else value
+    return value[0] if isinstance(value, list) and len({*map(str, value)}) == 1 else value
+
+
+def test_a_lora_is_written_only_when_it_is_merged(tmp_path):
+    model = load(saved("sd1", tmp_path / "theirs"))
+    place = "unet.down_blocks.0.attentions.0.proj_in"
+    c_out, c_in = model.network.net.get_submodule(place[5:]).weight.shape[:2]
+    tensors = {f"{place}.lora_A.weight": torch.ones(1, c_in),
+               f"{place}.lora_B.weight": torch.ones(c_out, 1)}  # fmt: skip
+    save_file(tensors, tmp_path / "style.safetensors")
+    load_lora(model, tmp_path / "style.safetensors")
+    for part in (model, model.network.net):
+        with pytest.raises(ValueError, match="merge_lora, or remove_lora, first"):
+            export(part, tmp_path / "ours")
+    merge_lora(model)
+    export(model, tmp_path / "ours")
+    again, key = load(tmp_path / "ours"), f"{place[5:]}.weight"
+    assert torch.equal(again.network.net.state_dict()[key], model.network.net.state_dict()[key])
+
+
+def test_parts_are_written_alone(tmp_path):
+    model = load(saved("sd1", tmp_path / "theirs"))
+    for part in (model.autoencoder, model.network.net, model.text_encoder):
+        export(part, tmp_path / "ours")
+    diffusers.AutoencoderKL.from_pretrained(tmp_path / "ours", subfolder="vae")
+    diffusers.UNet2DConditionModel.from_pretrained(tmp_path / "ours", subfolder="unet")
+    assert (tmp_path / "ours" / "text_encoder" / "model.safetensors").is_file()
+    model.network.tokenizers.clear()
+    with pytest.raises(ValueError, match="no tokenizer"):
+        export(model, tmp_path / "more")

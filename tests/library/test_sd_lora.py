@@ -6,7 +6,7 @@ import json
 import pytest
 import torch
 from safetensors.torch import save_file
-from sd_reference import CONTEXT, error, randomise
+from sd_reference import CONTEXT, error, randomise, reference_unet
 from torch import nn
 
 from minildm.files.checkpoint import CheckpointError
@@ -31,6 +31,15 @@ WORDS = ["encoder.layers.0.self_attn.q_proj", "encoder.layers.0.mlp.fc1"]
 
 ENCODERS = ["text_encoder", "text_encoder_2"]
 VAE = KLAutoencoderConfig(widths=(8, 8), blocks=1, groups=4)
+
+
+BLOCK = "input_blocks.1.1.transformer_blocks.0"
+ORIGINAL = [  # the same layers, as the original files call them
+    f"{BLOCK}.attn1.to_q", f"{BLOCK}.attn2.to_k", f"{BLOCK}.attn1.to_out.0",
+    f"{BLOCK}.ff.net.0.proj", f"{BLOCK}.ff.net.2", "input_blocks.1.1.proj_in",
+    "input_blocks.1.0.in_layers.2", "input_blocks.2.0.op", "time_embed.0",
+    "middle_block.1.transformer_blocks.0.attn2.to_v",
+]  # fmt: skip
 
 
 class Model(nn.Module):
@@ -62,6 +71,11 @@ def kohya(part: str, layer: str, kind: str) -> str:
     return f"lora_{short}_{body.replace('.', '_')}.lora_{kind}.weight"
 
 
+def original(part: str, layer: str, kind: str) -> str:
+    """What kohya writes for SDXL."""
+    return kohya(part, dict(zip(LAYERS, ORIGINAL, strict=True)).get(layer, layer), kind)
+
+
 def peft(part: str, layer: str, kind: str) -> str:
     body = ("text_model." if part != "unet" else "") + layer
     return f"{part}.{body}.lora_{'A' if kind == 'down' else 'B'}.weight"
@@ -84,7 +98,7 @@ def processors(part: str, layer: str, kind: str) -> str:
     return f"{part}.{head}.processor.{last}_lora.{kind}.weight"
 
 
-STYLES = {f.__name__: f for f in (kohya, peft, wrapped, older, processors)}
+STYLES = {f.__name__: f for f in (kohya, original, peft, wrapped, older, processors)}
 
 
 def places(model: Model):
@@ -136,7 +150,9 @@ def model():
 @pytest.mark.parametrize("style", STYLES)
 def test_a_network_with_a_lora_has_the_summed_weights(model, style, tmp_path):
     without = model()
-    tensors, changes = draw_lora(model, STYLES[style], 6.0 if style == "kohya" else None)
+    tensors, changes = draw_lora(
+        model, STYLES[style], 6.0 if style in ("kohya", "original") else None
+    )
     wanted = summed(model, (changes, 0.7))
     load_lora(model, file_of(tensors, tmp_path / "style.safetensors"), scale=0.7)
     assert error(model(), wanted) <= 1e-12
@@ -318,3 +334,33 @@ def test_what_is_no_lora_is_refused(model, tmp_path):
     tensors[kohya("unet", LAYERS[0], "up")][0, 0] = float("nan")
     with pytest.raises(CheckpointError, match="NaN"):
         load_lora(model, file_of(tensors, tmp_path / "nan.safetensors"))
+
+
+def test_names_of_sdxl_mean_what_they_mean_to_the_reference(tmp_path):
+    """The numbers of the original's blocks, by which kohya calls the layers of SDXL."""
+    pytest.importorskip("diffusers")
+    from diffusers.loaders import lora_conversion_utils as theirs
+
+    config = reference_unet("sdxl").config
+    with torch.device("meta"):
+        net = ConditionalUNet(ConditionalUNetConfig.of(config))
+    places = [f"input_blocks_{i}_1" for i in (4, 5, 7, 8)] + ["middle_block_1"]
+    places += [f"output_blocks_{i}_1" for i in range(6)]
+    layers = ["proj_in", "transformer_blocks_0_attn1_to_q", "transformer_blocks_0_attn2_to_out_0"]
+    seen = set()
+    for name in (f"lora_unet_{place}_{layer}" for place in places for layer in layers):
+        pair = {f"{name}.lora_{kind}.weight": torch.ones(1) for kind in ("down", "up")}
+        known = theirs._maybe_map_sgm_blocks_to_diffusers(dict(pair), config)
+        known, _ = theirs._convert_non_diffusers_lora_to_diffusers(dict(known))
+        met = [layer_met(net, tensors, tmp_path / "style.safetensors") for tensors in (pair, known)]
+        assert met[0] == met[1]
+        seen.add(met[0])
+    assert len(seen) == len(places) * len(layers)
+
+
+def layer_met(net, tensors, path) -> str:
+    """The layer that a pair of tensors is for, as the error on their shapes calls it."""
+    with pytest.raises(CheckpointError, match="shapes must be") as caught:
+        load_lora(net, file_of(tensors, path))
+    line = str(caught.value).splitlines()[1]
+    return line.partition(":")[0].strip()

@@ -3,14 +3,14 @@
 from mutants import Mutant
 
 FOLDER = "tests/library/test_diffusers_folder.py"
-WRITTEN = "minildm/files/diffusers_folder.py"
+WRITTEN, UNET = "minildm/files/diffusers_folder.py", "minildm/files/diffusers_unet.py"
 
 MUTANTS = [
-    Mutant(0, "diffusers is told the book's times", WRITTEN,
+    Mutant(0, "diffusers is told the book's times", UNET,
         't = torch.arange(1, schedule.T + 1)', 't = torch.arange(schedule.T)', (FOLDER,)),
-    Mutant(0, "keys and values are exchanged on their way to diffusers", WRITTEN,
+    Mutant(0, "keys and values are exchanged on their way to diffusers", UNET,
         '("to_k", keys), ("to_v", values)', '("to_v", keys), ("to_k", values)', (FOLDER,)),
-    Mutant(0, "the second block in the middle does something", WRITTEN,
+    Mutant(0, "the second block in the middle does something", UNET,
         '= torch.zeros_like(tensors[name])  # x + 0', '= tensors[name]', (FOLDER,)),
     Mutant(0, "diffusers clips the latents", WRITTEN,
         '"clip_sample": False', '"clip_sample": True', (FOLDER,)),
