@@ -297,7 +297,7 @@ def test_numpys_numbers_are_numbers(model, x):
         ("seed", (1.5, "a", torch.Generator(), [1, 2], True), "seed must be a whole number; got"),
         ("steps", (0, -1, 2.5, "ten", None, 10**9, True), "steps must be a"),
         ("steps", (51,), "steps must be .* 1..50; got 51"),
-        ("guidance", ("2", None, float("nan"), float("inf"), [2]), "guidance must be a"),
+        ("guidance", ("2", float("nan"), float("inf"), [2]), "guidance must be a"),
         ("guidance", (1e300, -1e6, 1001), "guidance must be in -1000..1000; .*: lower guidance"),
         ("sampler", ("ddim", None, 3), "sampler must be a step function, such as ddim"),
     ],
