@@ -12,10 +12,12 @@ import functools
 import math
 import shlex
 import sys
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from minildm.files import models
+from minildm.verbs import SEED, add_verb, whole
 
 OUTPUTS = Path("outputs")  # in the working directory; git does not look into it
 FOLDER = "a folder (of diffusers, too), or the name of a model of the book: shapes, digits, pixels"
@@ -95,6 +97,8 @@ def checkpoints(out: Path) -> list[Path]:
 
 def stopped(args: Any, words: list[str]) -> str:
     """What to say where the reader has stopped a command."""
+    if args.verb == "download-model":
+        return "stopped; what has come is kept, and the same command goes on"
     if args.verb != "train":
         return "stopped"
     begun = checkpoints(args.out or OUTPUTS / args.name)
@@ -207,10 +211,37 @@ def _picture(path: Path, model: Any, mode: str | None = None) -> Any:
 
 
 def fetch(args: Any) -> None:
-    """Fetch a full data set: the only command that uses the network."""
+    """Fetch a full data set. Only the downloads use the network."""
     from minildm.files.download import download
 
     print(f"{args.name}: {download(args.name, args.folder)}")
+
+
+def fetch_model(args: Any) -> None:
+    """Fetch a published model, after saying how large it is and under which licence.
+
+    The networks come as .safetensors, never as pickles. Where it was stopped, or broke off, the
+    same command goes on.
+    """
+    offered = models.offer(args.name, args.half)
+    print(
+        f"{args.name}: {models.gigabytes(offered.size)} from huggingface.co/{offered.repository}, "
+        f"licence: {offered.licence}",
+        flush=True,
+    )
+    if not args.yes and not agreed():
+        raise ValueError("nothing was fetched; to agree answer y, or add --yes")
+    folder = models.download(args.name, offered, args.out)
+    again = shlex.join(["sample", "a red fox", "--model", str(folder)])
+    print(f"{args.name}: {folder}\nnext: {args.prog} {again}")
+
+
+def agreed() -> bool:
+    """Whether the reader answers yes; no answer, where nobody can be asked, is no."""
+    try:
+        return input("fetch it? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
 
 
 # --- words ----------------------------------------------------------------------------------------
@@ -226,27 +257,11 @@ def parser() -> argparse.ArgumentParser:
     get = add_verb(verbs, "download", "fetch a full data set", fetch)
     get.add_argument("name", choices=DATA_SETS)
     get.add_argument("--folder", type=Path, help="where to keep it (your cache)")
+    get = add_verb(verbs, "download-model", "fetch Stable Diffusion", fetch_model, models.ABOUT)
+    get.add_argument("--out", type=Path, help="where to keep it (your cache)")
+    get.add_argument("--half", action="store_true", help="half the bytes: float16")
+    get.add_argument("--yes", action="store_true", help="do not ask")
     return top
-
-
-def add_verb(
-    verbs: Any, name: str, short: str, run: Callable, names: dict | None = None
-) -> argparse.ArgumentParser:
-    """A verb with its description: ``run``'s docstring, and the NAMEs that it takes."""
-    text = textwrap.dedent(f"    {run.__doc__}").strip()
-    if names:
-        width = max(map(len, names)) + 2
-        fill = functools.partial(textwrap.fill, width=96, subsequent_indent=" " * (width + 2))
-        lines = [fill(about, initial_indent=f"  {n:{width}}") for n, about in names.items()]
-        text = "\n".join([text, "", "NAME is one of", *lines])
-    command = verbs.add_parser(
-        name, help=short, description=text, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    command.set_defaults(run=run, prog=command.prog.removesuffix(f" {name}"))
-    if names:
-        dashes = lambda word: word.replace("_", "-")  # noqa: E731  folders are called with _
-        command.add_argument("name", type=dashes, choices=names, metavar="NAME", help="see above")
-    return command
 
 
 def add_train(command: argparse.ArgumentParser) -> None:
@@ -277,25 +292,6 @@ def _add_sample(command: argparse.ArgumentParser) -> None:
     add("--from", dest="source", type=Path, metavar="FILE", help="a picture to change")
     add("--strength", type=_number, help="how much of it to change, up to 1 (0.6)")
     add("--mask", type=Path, metavar="FILE", help="draw it anew where this picture is white")
-
-
-def whole(least: int, most: float = math.inf) -> Callable[[str], int]:
-    """What reads a whole number, least <= number <= most."""
-
-    def read(text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            number = least - 1
-        if not least <= number <= most:
-            bound = f"at most {most}" if number > most else f"at least {least}"
-            raise argparse.ArgumentTypeError(f"must be a whole number of {bound}; got {text!r}")
-        return number
-
-    return read
-
-
-SEED = whole(0, 2**63 - 1)
 
 
 def _number(text: str) -> float:

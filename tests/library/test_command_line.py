@@ -59,7 +59,8 @@ def test_help_comes_without_torch():
     code = (
         "import sys; sys.modules['torch'] = None\n"
         "from minildm.__main__ import main\n"
-        "for words in ([], *([v, '--help'] for v in 'train sample download'.split())):\n"
+        "verbs = 'train sample download download-model'.split()\n"
+        "for words in ([], *([verb, '--help'] for verb in verbs)):\n"
         "    try: main(words)\n"
         "    except SystemExit as stop: assert stop.code == 0\n"
     )

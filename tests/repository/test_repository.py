@@ -64,7 +64,7 @@ def test_a_plain_install_brings_little_and_the_book_the_rest():
     plain = {"accelerate", "numpy", "pillow", "safetensors", "torch", "tqdm"}
     assert set(requirements()) == plain
     extras = PROJECT["optional-dependencies"]
-    assert set(extras) == {"book", "data", "tests", "browser", "compare"}
+    assert set(extras) == {"book", "data", "hub", "tests", "browser", "compare"}
     spec = {name: str(r.specifier) for name, r in requirements("book").items()}
     assert {name: spec[name] for name in map(_name, extras["data"])} == {
         name: str(r.specifier) for name, r in requirements("data").items() if name not in plain
