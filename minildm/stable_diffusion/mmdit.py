@@ -35,30 +35,18 @@ ONLY: dict[str, Sequence[Any]] = {
 
 @dataclass(frozen=True)
 class MMDiTConfig:
-    """Sizes of an ``MMDiT``; as they stand, those of Stable Diffusion 3 medium.
+    """Sizes of an ``MMDiT``; as they stand, those of Stable Diffusion 3 medium. See ``of``."""
 
-    channels         of the latents
-    patch            height and width of the patches: each becomes a vector of dim numbers
-    heads, head_dim  of the attention; dim = heads·head_dim
-    context_dim      length of the words' vectors
-    pooled_dim       length of the vector that stands for the whole text
-    size             height and width of the latents that it was trained on
-    places           positions that it knows, places·places; smaller latents lie in the middle
-    qk_norm          queries and keys get an RMS norm (Stable Diffusion 3.5)
-
-    Raises ValueError, naming the field, for a value that makes no sense.
-    """
-
-    channels: int = 16
-    patch: int = 2
+    channels: int = 16  # of the latents
+    patch: int = 2  # height and width of the patches: each becomes a vector of dim numbers
     layers: int = 24
-    heads: int = 24
-    head_dim: int = 64
-    context_dim: int = 4096
-    pooled_dim: int = 2048
-    size: int = 128
-    places: int = 192
-    qk_norm: bool = False
+    heads: int = 24  # of the attention
+    head_dim: int = 64  # numbers of each; dim = heads·head_dim
+    context_dim: int = 4096  # numbers of each of the words' vectors
+    pooled_dim: int = 2048  # and of the one that stands for the whole text
+    size: int = 128  # height and width of the latents that it was trained on
+    places: int = 192  # it knows places·places positions; smaller latents lie in the middle
+    qk_norm: bool = False  # queries and keys get an RMS norm (Stable Diffusion 3.5)
 
     def __post_init__(self) -> None:
         inputs.whole_fields(self, 1, WIDEST, *FIELDS.values())
@@ -124,15 +112,10 @@ class GELU(nn.Module):
         return F.gelu(self.proj(x), approximate="tanh")
 
 
-class FeedForward(nn.Module):
+def feed_forward(dim: int) -> nn.ModuleDict:
     """(.., dim) -> (.., 4 dim) -> (.., dim), for each token alone."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.net = nn.Sequential(GELU(dim), nn.Identity(), nn.Linear(4 * dim, dim))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.net(x)
+    net = nn.Sequential(GELU(dim), nn.Identity(), nn.Linear(4 * dim, dim))
+    return nn.ModuleDict({"net": net})
 
 
 class JointAttention(Attention):
@@ -171,7 +154,7 @@ class JointBlock(nn.Module):
         self.norm1 = Modulation(cfg.dim, 6)
         self.norm1_context = Modulation(cfg.dim, 2 if last else 6)
         self.attn = JointAttention(cfg, last)
-        self.ff, self.ff_context = FeedForward(cfg.dim), None if last else FeedForward(cfg.dim)
+        self.ff, self.ff_context = feed_forward(cfg.dim), None if last else feed_forward(cfg.dim)
 
     def forward(self, x: Tensor, y: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         shift, scale, *rest = self.norm1(c)
@@ -183,10 +166,10 @@ class JointBlock(nn.Module):
         return x, y if self.ff_context is None else self._finish(y, read_y, self.ff_context, rest_y)
 
     @staticmethod
-    def _finish(x: Tensor, read: Tensor, ff: FeedForward, rest: Sequence[Tensor]) -> Tensor:
+    def _finish(x: Tensor, read: Tensor, ff: nn.ModuleDict, rest: Sequence[Tensor]) -> Tensor:
         gate, shift, scale, gate_ff = rest
         x = x + gate * read
-        return x + gate_ff * ff(modulated(x, shift, scale))
+        return x + gate_ff * ff["net"](modulated(x, shift, scale))
 
 
 class MMDiT(nn.Module):

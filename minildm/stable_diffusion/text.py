@@ -1,7 +1,7 @@
 """CLIP's text encoder: 77 token numbers become 77 vectors, which a UNet reads.
 
-Radford et al. 2021 (arXiv 2103.00020), section 2.4; a transformer with the norms first and a causal
-mask: a word knows those before it. The modules are called as in the published files.
+Radford et al. 2021 (arXiv 2103.00020), section 2.4: a transformer in which a word knows those
+before it. transformers calls it ``CLIPTextModel``; the modules have its names.
 """
 
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from minildm.checks import inputs
 from minildm.layers import MOST_BLOCKS, WIDEST
+from minildm.stable_diffusion.blocks import supported
 
 ACTIVATIONS = {"quick_gelu": lambda x: x * torch.sigmoid(1.702 * x), "gelu": F.gelu}
 FIELDS = {  # of config.json -> here
@@ -26,27 +27,18 @@ FIELDS = {  # of config.json -> here
 
 @dataclass(frozen=True)
 class TextConfig:
-    """Sizes of a `TextEncoder`; those here are of CLIP-L, which Stable Diffusion 1 reads with.
-
-    dim, hidden  length of the vectors, and inside each MLP
-    length       token numbers at most
-    activation   "quick_gelu": x·sigmoid(1.702 x), or "gelu" (OpenCLIP)
-    projection   > 0: length of the pooled vector
-    end          the token whose vector is the pooled one; 2, in old files: the largest number
-
-    Raises ValueError, naming the field, for a value that makes no sense or is not supported.
-    """
+    """Sizes of a ``TextEncoder``; as they stand, those of CLIP-L, for Stable Diffusion 1."""
 
     vocabulary: int = 49408
-    dim: int = 768
-    hidden: int = 3072
+    dim: int = 768  # numbers of each vector
+    hidden: int = 3072  # and within the two layers that each word goes through alone
     layers: int = 12
     heads: int = 12
-    length: int = 77
-    activation: str = "quick_gelu"
+    length: int = 77  # token numbers at most
+    activation: str = "quick_gelu"  # x·sigmoid(1.702 x), or "gelu" (OpenCLIP)
     norm_eps: float = 1e-5
-    projection: int = 0
-    end: int = 49407
+    projection: int = 0  # > 0: numbers of the pooled vector
+    end: int = 49407  # the token whose vector is the pooled one; 2, in old files: the largest
 
     def __post_init__(self) -> None:
         inputs.whole_fields(self, 1, WIDEST, "dim", "hidden", "heads", "length")
@@ -63,9 +55,7 @@ class TextConfig:
     @classmethod
     def of(cls, json: Mapping[str, Any]) -> Self:
         """From the config.json of a ``CLIPTextModel``, also one ``WithProjection``."""
-        kind = json.get("model_type", "clip_text_model")
-        if kind != "clip_text_model":
-            raise ValueError(f"model_type must be clip_text_model; got {kind!r}")
+        supported(json, {"model_type": ("clip_text_model",)})
         if missing := [name for name in list(FIELDS)[:5] if name not in json]:
             raise ValueError(f"this config has no {', '.join(missing)}")
         projects = "CLIPTextModelWithProjection" in (json.get("architectures") or ())
@@ -74,16 +64,11 @@ class TextConfig:
 
 
 class TextStates(NamedTuple):
-    """What a text becomes.
+    """What a text becomes, for the models that read more than the last vectors."""
 
-    last         (B, L, dim) after the last layer and the final norm
-    penultimate  (B, L, dim) before the last layer, without a norm: what SDXL reads
-    pooled       (B, projection) the vector of END in ``last``, projected; (B, dim) without
-    """
-
-    last: Tensor
-    penultimate: Tensor
-    pooled: Tensor
+    last: Tensor  # (B, L, dim) after the last layer and the final norm
+    penultimate: Tensor  # (B, L, dim) before the last layer, without a norm
+    pooled: Tensor  # (B, projection): END's vector of ``last``, projected; without that (B, dim)
 
 
 class CausalAttention(nn.Module):
@@ -96,13 +81,12 @@ class CausalAttention(nn.Module):
         self.v_proj, self.out_proj = nn.Linear(dim, dim), nn.Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        B, L, dim = x.shape
         q, k, v = (
-            vectors.reshape(B, L, self.heads, dim // self.heads).transpose(1, 2)
+            vectors.unflatten(2, (self.heads, -1)).transpose(1, 2)
             for vectors in (self.q_proj(x), self.k_proj(x), self.v_proj(x))
         )  # each (B, heads, L, dim/heads)
-        x = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        return self.out_proj(x.transpose(1, 2).reshape(B, L, dim))  # heads side by side again
+        h = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return self.out_proj(h.transpose(1, 2).flatten(2))  # (B, L, dim): heads side by side again
 
 
 class TextLayer(nn.Module):

@@ -84,7 +84,7 @@ def test_the_published_sizes(config, tensors, parameters):
 def test_errors_name_what_does_not_fit():
     for change, words in [
         ({"hidden_act": "relu"}, r"hidden_act\) must be quick_gelu or gelu; got 'relu'"),
-        ({"model_type": "t5"}, "model_type must be clip_text_model; got 't5'"),
+        ({"model_type": "t5"}, "model_type = 't5' is not supported, only 'clip_text_model'"),
         ({"num_attention_heads": 7}, "heads must divide dim = 768; got 7"),
         ({"hidden_size": 0}, "dim must be"),
     ]:
