@@ -137,14 +137,13 @@ def test_another_size_of_pictures(folders):
 
 
 @pytest.mark.parametrize("kind", ["sd1", "sd2", "inpainting", "sdxl"])
-def test_a_single_file_is_the_same_model(kind, tmp_path):
+def test_a_single_file_is_the_same_model(folders, kind, tmp_path):
     """Wide enough that the sizes can be told from the shapes: 64 channels are one head."""
     modules, state = original_state(kind)
     file = tmp_path / "model.safetensors"
     save_file({**state, "betas": torch.zeros(1000), "model_ema.decay": torch.zeros(())}, file)
     target = V if kind == "sd2" else None
-    words = saved("sd1", tmp_path / "words") / "tokenizer"
-    model = load(file, tokenizer=words, parameterization=target)
+    model = load(file, tokenizer=folders["sd1"] / "tokenizer", parameterization=target)
     assert same(model.autoencoder, modules["vae"])
     assert same(model.network.net, modules["unet"])
     readers = [modules[name] for name in ("text_encoder", "text_encoder_2") if name in modules]

@@ -67,8 +67,7 @@ def fixed(monkeypatch, noise):
 # --- from noise -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("negative", [NEGATIVE, None], ids=["negative", "none"])
-@pytest.mark.parametrize("kind", ["sd1", "sd2", "sdxl"])
+@pytest.mark.parametrize(("kind", "negative"), [("sd1", None), ("sd2", NEGATIVE), ("sdxl", None)])
 def test_text_to_image(pair, kind, negative):
     pipe, model = pair(kind)
     z_T = model.noise(2, SEED)
@@ -103,7 +102,7 @@ def test_a_prompt_is_encoded_once(pair):
     rows = []
     encoder = model.text_encoder
     hook = encoder.register_forward_hook(lambda net, given, out: rows.append(len(out)))
-    model.text_to_image(["a cat", "a cat", "a dog"], steps=4, seed=0)
+    model.text_to_image(["a cat", "a dog", "a cat"], steps=4, seed=0)
     hook.remove()
     assert rows == [2, 1]  # two texts, and no text; whatever the number of steps and pictures
 
@@ -114,10 +113,10 @@ def test_in_float32_as_the_shipped_pipeline_does(tmp_path):
     pipe.set_progress_bar_config(disable=True)
     z_T = model.noise(2, SEED)
     theirs = pipe(
-        PROMPTS, negative_prompt=NEGATIVE, guidance_scale=5.0, num_inference_steps=STEPS,
+        PROMPTS, negative_prompt=NEGATIVE, guidance_scale=5.0, num_inference_steps=10,
         latents=z_T.clone(), output_type="latent",
     ).images  # fmt: skip
-    times = grid(pipe.scheduler, STEPS)
+    times = grid(pipe.scheduler, 10)
     *_, last = model.walk(PROMPTS, negative=NEGATIVE, guidance=5.0, z_T=z_T, times=times)
     assert last.z.dtype == torch.float32
     assert error(last.z, theirs) < ROUND
@@ -149,6 +148,7 @@ def test_stable_diffusion_3(pair):
     with torch.no_grad():
         x = pipe.vae.decode(theirs / pipe.vae.config.scaling_factor + 0.0609).sample
     assert error(model.decode(last.z), x.clamp(-1, 1)) < CLOSE
+    options["num_inference_steps"] = 5
     pipe.scheduler = shipped  # its grid ends at another time, shifted twice
     theirs = pipe(PROMPTS, latents=z_T.clone(), **options).images
     times = shipped.sigmas.double()
@@ -160,7 +160,7 @@ def test_stable_diffusion_3(pair):
 
 
 def trailing(pipe):
-    """The scheduler with the book's grid: 1000, 950, .., 50, and clean data."""
+    """The scheduler with the book's grid: 1000, 900, .., 100, and clean data."""
     return precise(
         diffusers.DDIMScheduler.from_config(pipe.scheduler.config, timestep_spacing="trailing")
     )
@@ -173,13 +173,13 @@ def reference(maker, pipe, **more):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that pictures should be in [0, 1]: these are not
         x = made(
-            PROMPTS, negative_prompt=NEGATIVE, guidance_scale=5.0, num_inference_steps=STEPS,
+            PROMPTS, negative_prompt=NEGATIVE, guidance_scale=5.0, num_inference_steps=10,
             output_type="pt", **more,
         ).images  # fmt: skip
     return 2 * x - 1
 
 
-OURS = {"steps": STEPS, "guidance": 5.0, "negative": NEGATIVE, "seed": SEED}
+OURS = {"steps": 10, "guidance": 5.0, "negative": NEGATIVE, "seed": SEED}
 
 
 def test_image_to_image(pair, monkeypatch):
