@@ -5,6 +5,7 @@ which is cast and put in its place: what is needed is the model's own size, and 
 """
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from itertools import product
@@ -96,6 +97,8 @@ def _folder(path: Path) -> tuple:
     if "text_encoder" not in there:
         raise ValueError(f"{path} has no text_encoder, like SDXL's refiner: load the base model")
     wanted = [part for part in KINDS if part in there]
+    if "text_encoder_3" in there:
+        warnings.warn("text_encoder_3 (T5) is left out: zeros take its place", stacklevel=4)
     missing = {"vae", "scheduler"} - there
     if missing or not {"unet", "transformer"} & there:
         said = ", ".join(sorted(missing)) or "unet or transformer"
@@ -184,7 +187,10 @@ def _single(
     with ExitStack() as stack:
         file = _opened(stack, path)
         shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
-    target, found = described(shapes, path, parameterization)
+    try:
+        target, found = described(shapes, path, parameterization)
+    except KeyError as error:
+        raise CheckpointError(f"{path} has no tensor {error}: fetch it again") from None
     parts = {}
     for part, (config, prefix) in found.items():
         with torch.device("meta"):

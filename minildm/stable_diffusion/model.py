@@ -74,11 +74,14 @@ class Prompted(nn.Module):
         self.text_encoders = nn.ModuleList(text_encoders)
         told = Condition("texts", net.config.context_dim)
         self.config = PromptedConfig(net.config.channels, told)
+        self.beside = getattr(net.config, "concat_channels", 0)
+        if self.beside not in (0, self.config.channels + 1):
+            known = "only an inpainting network's, mask and masked latents, are known here"
+            raise ValueError(f"in_channels has {self.beside} beside the latents': {known}")
 
     def forward(self, z_t: Tensor, t: Tensor, condition: Told) -> Tensor:
         """The output (B, c, h, w); z_t has 5 channels more where it was trained to inpaint."""
-        beside = getattr(self.net.config, "concat_channels", 0)
-        if beside and z_t.shape[1] == self.config.channels:
+        if self.beside and z_t.shape[1] == self.config.channels:
             raise ValueError("this network was trained to inpaint: call inpaint(x, mask, prompts)")
         context, *pooled = condition if isinstance(condition, tuple) else (condition,)
         if isinstance(self.net, MMDiT):
@@ -179,7 +182,7 @@ class StableDiffusion(LatentDiffusion):
         It sees [z_t, mask, latents of what is kept] in 9 channels, and nothing is replaced.
         """
         options: dict = {"guidance": guidance, "negative": negative}
-        if not getattr(self.network.net.config, "concat_channels", 0):
+        if not self.network.beside:
             options |= {"steps": steps, "sampler": sampler, "seed": seed}
             return super().inpaint(x, mask, condition, **options)
         x, seed = self.images(x), a_seed(seed)

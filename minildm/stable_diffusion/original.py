@@ -76,7 +76,8 @@ def _autoencoder(shapes: Shapes, xl: bool) -> KLAutoencoderConfig:
 
 
 def _clip(shapes: Shapes, prefix: str, _kind: str) -> TextConfig:
-    inner = f"{prefix}text_model."
+    named = any(name.startswith(f"{prefix}text_model.") for name in shapes)
+    inner = f"{prefix}text_model." if named else prefix
     vocabulary, dim = shapes[f"{inner}embeddings.token_embedding.weight"]
     layer = inner + "encoder.layers.{}.mlp.fc1.weight"
     return TextConfig(

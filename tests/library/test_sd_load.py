@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from sd_originals import REAL, original_state
+from sd_originals import LITTLE, REAL, original_state
 from sd_pipelines import KINDS, pipeline, saved
 from torch import nn
 
@@ -16,7 +16,9 @@ from minildm import EPS, LatentDiffusion, V
 from minildm.__main__ import main
 from minildm.files.checkpoint import CheckpointError
 from minildm.stable_diffusion.load import load, match, read_schedule
+from minildm.stable_diffusion.model import Prompted
 from minildm.stable_diffusion.names import NEEDLESS, spellings
+from minildm.stable_diffusion.unet import ConditionalUNet, ConditionalUNetConfig
 
 diffusers = pytest.importorskip("diffusers")
 LOADING = importlib.import_module("minildm.stable_diffusion.load")
@@ -155,6 +157,22 @@ def test_a_single_file_is_the_same_model(folders, kind, tmp_path):
     assert model.parameterization is (V if kind == "sd2" else EPS)
     pads = [tokenizer.pad for tokenizer in model.network.tokenizers]
     assert pads == {"sd2": ["!"], "sdxl": ["<|endoftext|>", "!"]}.get(kind, ["<|endoftext|>"])
+
+
+def test_a_single_file_that_lacks_what_tells_its_sizes(tmp_path):
+    _, state = original_state("sd1")
+    del state["model.diffusion_model.out.2.weight"]
+    save_file(state, tmp_path / "model.safetensors")
+    with pytest.raises(
+        CheckpointError, match=r"has no tensor 'model.diffusion_model.out.2.weight'"
+    ):
+        load(tmp_path / "model.safetensors")
+
+
+def test_a_network_that_is_shown_something_else_is_refused():
+    net = ConditionalUNet(ConditionalUNetConfig(**LITTLE["sd1"][0], concat_channels=1))
+    with pytest.raises(ValueError, match="in_channels has 1 beside the latents'"):
+        Prompted(net, [], [])
 
 
 def test_a_single_file_of_stable_diffusion_2_does_not_say_what_it_predicts(tmp_path):
@@ -328,6 +346,13 @@ def changed(folder, place, file, **fields):
 def test_what_is_not_built_here_is_named(folders, tmp_path, kind, file, fields, said):
     with pytest.raises(ValueError, match=said):
         load(changed(folders[kind], tmp_path, file, **fields))
+
+
+def test_the_third_text_encoder_is_left_out_loudly(folders, tmp_path):
+    index = {"text_encoder_3": ["transformers", "T5EncoderModel"]}
+    folder = changed(folders["sd3"], tmp_path, "model_index.json", **index)
+    with pytest.warns(UserWarning, match="text_encoder_3 .T5. is left out"):
+        load(folder)
 
 
 # --- schedules ------------------------------------------------------------------------------------
