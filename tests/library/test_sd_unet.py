@@ -7,7 +7,8 @@ from sd_reference import UNETS, call_unet, error, reference_unet, unet_inputs
 from benchmarks.live_bytes import live_bytes
 from minildm.stable_diffusion.unet import ConditionalUNet, ConditionalUNetConfig
 
-BOUND = {torch.float64: 1e-12, torch.float32: 1e-6}
+# float64 tells mistakes from rounding; in float32 some processors give 1.4e-6 for what is equal
+BOUND = {torch.float64: 1e-12, torch.float32: 5e-6}
 SD1 = {  # unet/config.json of Stable Diffusion 1.5
     "_class_name": "UNet2DConditionModel", "_diffusers_version": "0.6.0", "act_fn": "silu",
     "attention_head_dim": 8, "block_out_channels": [320, 640, 1280, 1280],
@@ -92,13 +93,22 @@ def test_times_are_not_rounded_to_half_precision():
     assert torch.equal(heard[0], theirs.time_proj(t).bfloat16())
 
 
-@pytest.mark.parametrize("kind", UNETS)
+@pytest.mark.parametrize(("kind", "side"), [("sd1", 32), ("sd2", 16), ("sdxl", 16)])
 @torch.no_grad()
-def test_it_needs_no_more_memory_than_the_reference(kind):
-    theirs, given = reference_unet(kind), unet_inputs(kind, size=(16, 16))
+def test_it_needs_no_more_memory_than_the_reference(kind, side):
+    theirs, given = reference_unet(kind), unet_inputs(kind, size=(side, side))
     ours = of(theirs)
     most = live_bytes(lambda: call_unet(theirs, *given))
     assert live_bytes(lambda: ours(*given)) <= most
+
+
+@torch.no_grad()
+def test_all_goes_where_the_latents_are():
+    """A device that holds no numbers stands for one that is not the processor."""
+    ours, (z_t, t, context, added) = of(reference_unet("sdxl")), unet_inputs("sdxl")
+    output = ours.to("meta")(z_t.to("meta"), t, context, added)
+    assert output.shape == z_t.shape
+    assert output.is_meta
 
 
 def test_it_can_be_trained():
