@@ -4,6 +4,7 @@
 #   make test    everything the repository claims
 #   make book    rebuild the notebooks from chapters/source/
 #                (CHAPTER=04_3 for one; KEEP=1 if only text changed: nothing is run)
+#   make web     the book as a site, from the stored notebooks
 #
 # Needed: make, and Python 3.11 or newer (PYTHON=python3.12 to choose one).
 
@@ -31,9 +32,10 @@ NEEDS    := pyproject.toml $(CONSTRAINTS)
 BOOK     := $(VENV)/.installed-book-$(SET)
 TESTS    := $(VENV)/.installed-tests-$(SET)
 BROWSER  := $(VENV)/.installed-browser-$(SET)
+WEB      := $(VENV)/.installed-web-$(SET)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test book pages lint mutants mutants-changed rounding browser-test
+.PHONY: help lab test book pages lint mutants mutants-changed rounding browser-test web web-pdf
 
 help:
 	@echo "make lab           open the book in JupyterLab"
@@ -44,6 +46,7 @@ help:
 	@echo "make mutants       plant known faults, and see each one caught (mutants-changed: those"
 	@echo "                   in what a day's changes touched, and a part of the others)"
 	@echo "make rounding      run all as other processors would round (hours; ROUNDING_ARGS=--quick)"
+	@echo "make web           build the book as a site, into outputs/web (web-pdf: a PDF of each chapter)"
 	@echo "make browser-test  open and run a chapter in a real browser (needs Chromium)"
 
 $(PY):
@@ -62,6 +65,10 @@ $(TESTS): $(NEEDS) | $(PY)
 $(BROWSER): $(NEEDS) | $(PY)
 	$(INSTALL) -e ".[book,tests,compare,browser]"
 	@touch $@ $(BOOK) $(TESTS)
+
+$(WEB): $(NEEDS) | $(PY)
+	$(INSTALL) -e ".[book,web]"
+	@touch $@ $(BOOK)
 
 lab: $(BOOK)
 	@$(PY) tools/lab.py $(LAB_ARGS)
@@ -97,3 +104,11 @@ rounding: $(TESTS)
 
 browser-test: $(BROWSER)
 	$(PY) -m pytest tests/browser $(PYTEST_ARGS)
+
+# From the stored notebooks: nothing is run, and the network is not asked.
+web: export OMP_NUM_THREADS = 1
+web: $(WEB)
+	$(PY) tools/build_web.py
+
+web-pdf: $(WEB) $(BROWSER)
+	$(PY) tools/build_web.py --pdf

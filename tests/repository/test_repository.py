@@ -64,7 +64,7 @@ def test_a_plain_install_brings_little_and_the_book_the_rest():
     plain = {"accelerate", "numpy", "pillow", "safetensors", "torch", "tqdm"}
     assert set(requirements()) == plain
     extras = PROJECT["optional-dependencies"]
-    assert set(extras) == {"book", "data", "hub", "tests", "browser", "compare"}
+    assert set(extras) == {"book", "data", "hub", "tests", "browser", "compare", "web"}
     spec = {name: str(r.specifier) for name, r in requirements("book").items()}
     assert {name: spec[name] for name in map(_name, extras["data"])} == {
         name: str(r.specifier) for name, r in requirements("data").items() if name not in plain
@@ -161,8 +161,10 @@ def test_the_readme_lists_every_chapter():
 
 def test_commands_in_the_documents_exist():
     targets = set(re.findall(r"^([a-z][a-z-]*):", read("Makefile"), re.MULTILINE))
-    assert {"lab", "test", "book", "lint", "mutants", "browser-test"} <= targets
-    for name in ("README.md", "CONTRIBUTING.md", ".ci/run", ".github/workflows/test.yml"):
+    assert {"lab", "test", "book", "lint", "mutants", "browser-test", "web", "web-pdf"} <= targets
+    workflows = [str(path.relative_to(BOOK)) for path in BOOK.glob(".github/workflows/*.yml")]
+    assert len(workflows) == 2
+    for name in ("README.md", "CONTRIBUTING.md", ".ci/run", *workflows):
         asked = set(re.findall(r"^\s*(?:- run: )?make ([a-z-]+)", read(name), re.MULTILINE))
         assert asked <= targets, name
 
