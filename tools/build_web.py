@@ -78,6 +78,7 @@ def build(builder: str, out: Path) -> int:
     copy_mathjax(BUILD / "static" / "mathjax")
     copy_widgets(BUILD / "static" / "widgets")
     failed = sphinx(builder, out)
+    shutil.rmtree(out.parent / "jupyter_execute", ignore_errors=True)  # empty: nothing was run
     print(f"{out.relative_to(BOOK)}: {time.perf_counter() - start:.0f} s")
     return failed
 

@@ -65,7 +65,7 @@ def notebook_page(
     for cell in page.cells:
         cell.metadata["book_cell"] = cell.id
         if cell.cell_type == "markdown":
-            cell.source = f'<span id="{cell.id}"></span>\n\n{with_slugs(cell.source)}'
+            cell.source = f'<div id="{cell.id}"></div>\n\n{with_slugs(cell.source)}'
         else:
             fold(cell)
             put_widgets(cell)

@@ -20,6 +20,7 @@ nb_execution_mode = "off"
 nb_render_markdown_format = "myst"
 nb_ipywidgets_js: dict[str, dict] = {}
 nb_merge_streams = True
+nb_mime_priority_overrides = [("gettext", "text/html", 0)]
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "attrs_inline"]
 myst_dmath_double_inline = True
 myst_heading_anchors = 4
