@@ -194,6 +194,7 @@ class StableDiffusion(LatentDiffusion):
             shown = beside.repeat(len(z_t) // len(beside), 1, 1, 1)  # both branches of guidance
             return self.network(torch.cat([z_t, shown], dim=1), t, told)
 
+        seeing.batched = self.network.batched  # type: ignore[attr-defined]
         denoise = self.denoiser(condition, count=len(x), network=seeing, **options)
         step, times = self._keyed(sampler, seed, len(x)), self.schedule.times(steps)
         *_, last = sample(denoise, self.schedule, self.noise(len(x), seed), times, step)

@@ -201,7 +201,12 @@ def test_inpaint(pair, monkeypatch, kind):
     theirs = reference(
         maker, pipe, image=x, mask_image=mask, strength=1.0, height=x.shape[2], width=x.shape[3]
     )
+    rows = []
+    hook = model.network.net.register_forward_hook(lambda net, given, out: rows.append(len(out)))
+    monkeypatch.setattr(model.network, "batched", kind == "sd1")
     ours = model.inpaint(x, mask, PROMPTS, **OURS)
+    hook.remove()
+    assert set(rows) == ({4} if kind == "sd1" else {2})  # both branches of guidance, or one
     assert error(ours, mask * theirs + (1 - mask) * x) < CLOSE
     assert torch.equal(ours[:, :, :8], x[:, :, :8].double())
 
