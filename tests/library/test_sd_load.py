@@ -3,6 +3,7 @@
 import importlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,11 @@ from torch import nn
 from minildm import EPS, LatentDiffusion, V
 from minildm.__main__ import main
 from minildm.files.checkpoint import CheckpointError
+from minildm.stable_diffusion.autoencoder import KLAutoencoderConfig
 from minildm.stable_diffusion.load import load, match, read_schedule
 from minildm.stable_diffusion.model import Prompted
 from minildm.stable_diffusion.names import NEEDLESS, spellings
+from minildm.stable_diffusion.original import described
 from minildm.stable_diffusion.unet import ConditionalUNet, ConditionalUNetConfig
 
 diffusers = pytest.importorskip("diffusers")
@@ -202,6 +205,20 @@ def test_every_key_of_the_real_files_is_used_once(kind):
     assert all(left[key] == state[key].numel() for key in unread)
     projection = "conditioner.embedders.1.model.text_projection"
     assert (projection in state) == (kind == "XL") and projection not in unread
+
+
+@pytest.mark.parametrize("kind", ["1.5", "2.1", "XL"])
+def test_the_sizes_of_the_real_files_are_told_from_their_shapes(kind):
+    modules, state = original_state(kind, REAL)
+    target, parts = described(shapes(state), Path("a.safetensors"), V if kind == "2.1" else None)
+    configs = {part: config for part, (config, _) in parts.items()}
+    assert target is (V if kind == "2.1" else EPS)
+    assert configs["unet"].latent_size == {"1.5": (64, 64), "2.1": (96, 96), "XL": (128, 128)}[kind]
+    assert configs["vae"].scaling_factor == (0.13025 if kind == "XL" else 0.18215)
+    known = KLAutoencoderConfig().scaling_factor
+    configs["vae"] = replace(configs["vae"], scaling_factor=known, force_upcast=False)
+    configs["unet"] = replace(configs["unet"], latent_size=modules["unet"].config.latent_size)
+    assert configs == {part: module.config for part, module in modules.items()}
 
 
 class Sliced:
