@@ -4,8 +4,8 @@
     a StableDiffusion           what it was loaded from, with LoRAs that were merged
     one of its networks         vae/, unet/, transformer/ or text_encoder/
 
-An ``Autoencoder`` of ours has no twin there: it folds pixels into channels, where an AutoencoderKL
-convolves at full resolution.
+An ``Autoencoder`` of ours has no twin there: it folds pixels into channels, where an
+``AutoencoderKL`` convolves at full resolution.
 """
 
 import json

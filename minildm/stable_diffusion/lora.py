@@ -72,7 +72,7 @@ class Lora:
 def load_lora(
     model: nn.Module, file: str | Path, scale: float = 1.0, name: str | None = None
 ) -> Lora:
-    """Add the LoRA in ``file`` (.safetensors) to ``model``: a StableDiffusion, or its network.
+    """Add the LoRA in ``file`` (.safetensors) to ``model``: a ``StableDiffusion``, or a network.
 
     Any number may be loaded; ``loras(model)`` has them by ``name``, else that of the file.
     Raises ValueError for a name that is taken, and CheckpointError with all that does not fit; the

@@ -169,6 +169,8 @@ def test_a_stable_diffusion_is_written_as_it_was_read(kind, tmp_path):
     texts = ["a cat", "two dogs!"]
     assert torch.equal(again.network.tokens(texts), model.network.tokens(texts))
     times = model.schedule.times(7)
+    assert torch.equal(again.schedule.times(7), times)
+    assert again.network.zero_null == model.network.zero_null
     for a, b in zip(model.schedule(times), again.schedule(times), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
     assert again.parameterization == model.parameterization
