@@ -31,6 +31,7 @@ PLANS = {
     "training?",
     "digits": "What do the target, the weights of the loss, averaging and the rate matter?",
     "targets": "Does epsilon reach what v reaches, with the remedies that are standard for it?",
+    "relatives": "What do a VAE, a GAN and a diffusion model draw, when all else is equal?",
     "digits-scale": "Of what a wrong scale breaks, how much is due to noise levels, not to the "
     "input?",
     "autoencoder": "What detail is lost when pictures are compressed by 4, 8 or 16?",

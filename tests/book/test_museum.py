@@ -240,20 +240,22 @@ def test_the_ledger_counts_what_was_found(shown, monkeypatch) -> None:
     few = [find("beta-for-root"), dataclasses.replace(find("one-plus-w"), detector=lambda _: None)]
     monkeypatch.setattr(tour, "EXHIBITS", few)
     changes = {"beta-for-root": 0.0, "one-plus-w": -0.3}
-    assert tour.ledger(tour.Losses(changes, spread=0.1)) > 0
+    live = frozenset({"one-plus-w"})
+    assert tour.ledger(tour.Losses(changes, 0.1, live)) > 0
     (table,) = shown
     *_, first, second = table.splitlines()
-    assert "| its line does not run |" in first and "| yes |" in first
-    assert "| **-30%** |" in second and "| **no** |" in second
+    assert "| no | – |" in first and "| yes |" in first
+    assert "| yes | **-30%** |" in second and "| **no** |" in second
     tiny = dict.fromkeys(changes, -1e-6)  # not "-0.00%"
-    tour.ledger(tour.Losses(tiny, spread=0.1))
+    tour.ledger(tour.Losses(tiny, 0.1, frozenset(changes)))
     assert shown[-1].count("| hidden: less than 0.01% |") == 2
 
 
 def test_the_loss_sees_only_what_takes_part_in_it(monkeypatch) -> None:
-    names = ("next-time", "heads-mixed", "zero-to-one")
+    names = ("next-time", "heads-mixed", "zero-to-one", "sum-of-means", "average-left-in")
     monkeypatch.setattr(tour, "EXHIBITS", [find(name) for name in names])
-    change, spread = tour.losses(seeds=1)
+    change, spread, live = tour.losses(seeds=1)
+    assert live == {"heads-mixed", "zero-to-one", "sum-of-means"}
     assert change["next-time"] == 0 and change["heads-mixed"] != 0 and spread > 0
     assert abs(change["heads-mixed"]) < spread < -change["zero-to-one"]
 

@@ -8,6 +8,7 @@
     brightness_lab.py    one denoiser of dark, grey and light pages
     flow_lab.py          one denoiser of digits on a schedule of its own
     dit_lab.py           a UNet or a transformer on the same latents
+    relatives_lab.py     the VAE, the GAN and the diffusion model of chapter 1, on digits
     few_steps_lab.py     students that walk in few steps
     mean_flow_lab.py     one step without a teacher
     times_lab.py         a flow's times: where it is trained, and where its walk stops

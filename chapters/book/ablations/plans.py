@@ -22,6 +22,7 @@ from book.ablations.engine import Plan
 from book.ablations.few_steps_lab import FewStepsLab, run_few_steps
 from book.ablations.flow_lab import FlowLab, run_flow
 from book.ablations.mean_flow_lab import MeanFlowLab, run_mean_flow
+from book.ablations.relatives_lab import RelativesLab, run_relatives
 from book.ablations.shapes_lab import ContrastiveLab, ShapesLab, run_contrastive, run_shapes
 from book.ablations.target_lab import TargetLab, run_target
 from book.ablations.times_lab import TimesLab, run_times
@@ -212,7 +213,7 @@ BRIGHTNESS = Plan(
         "v, zero terminal SNR": ("schedule=zero terminal SNR",),
     },
     run=run_brightness,
-    seeds=(0, 1, 2),
+    seeds=(0, 1, 2, 3, 4),
 )
 
 FLOW = Plan(
@@ -224,6 +225,20 @@ FLOW = Plan(
         "eps, linear": ("schedule=linear", "denoiser.parameterization=EPS"),
     },
     run=run_flow,
+)
+
+# Learning rates after two or three trials with seed 0 for each model, and no search.
+RELATIVES = Plan(
+    question="What do a VAE, a GAN and a diffusion model draw, when all else is equal?",
+    base=RelativesLab(),
+    variants={
+        "VAE": (),
+        "GAN, R1": ("model=GAN, R1", "fit.lr=1e-3", "beta1=0.5"),
+        "diffusion": ("model=diffusion", "fit.lr=6e-3"),
+        "data": ("model=data",),
+    },
+    run=run_relatives,
+    seeds=(0, 1, 2, 3, 4),
 )
 
 # Chapter 8, to be run again: five seeds each. The transformer's rates and lengths now bracket the
@@ -285,6 +300,7 @@ PLANS = {
     "digits": DIGITS,
     "digits-scale": DIGITS_SCALE,
     "targets": TARGETS,
+    "relatives": RELATIVES,
     "autoencoder": AUTOENCODER,
     "contrastive": CONTRASTIVE,
     "text-to-image": TEXT_TO_IMAGE,
@@ -300,7 +316,6 @@ NEXT = {
     "text-to-image": TEXT_TO_IMAGE_AGAIN,
     "dit": DIT_AGAIN,
     "few-steps": replace(FEW_STEPS, seeds=FIVE),
-    "brightness": replace(BRIGHTNESS, seeds=FIVE),
     "flow": FLOW_AGAIN,
     "times": TIMES,
     "mean-flow": MEAN_FLOW,

@@ -1,5 +1,7 @@
 """A VAE, a GAN and a diffusion model for points in the plane (B, 2), with one interface.
 
+``d``: more numbers than 2, for the digits of section 1.5; ``latent``: how many a sample is made of.
+
 model.turns()    who learns in a step, one after another: (network, loss of a batch) pairs
 model.sample(n)  n new points (n, 2)
 
@@ -68,9 +70,10 @@ class VAE(nn.Module):
     ``beta`` weighs the KL term; 1 is the bound itself.
     """
 
-    def __init__(self, width: int, beta: float = 1.0) -> None:
+    def __init__(self, width: int, beta: float = 1.0, d: int = D, latent: int = D) -> None:
         super().__init__()
-        self.encoder, self.decoder = mlp(D, 2 * D, width), mlp(D, D, width)
+        self.encoder, self.decoder = mlp(d, 2 * latent, width), mlp(latent, d, width)
+        self.latent = latent
         self.log_s = nn.Parameter(torch.tensor(-1.0))
         self.beta = beta
 
@@ -82,13 +85,13 @@ class VAE(nn.Module):
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         """log p(x | z), in nats: (B,)."""
         squares = (x - self.decoder(z)).square().sum(-1) / self.log_s.mul(2).exp()
-        return -squares / 2 - D * (self.log_s + math.log(2 * math.pi) / 2)
+        return -squares / 2 - x.shape[-1] * (self.log_s + math.log(2 * math.pi) / 2)
 
     def bound(self, x: Tensor, beta: float = 1.0) -> Tensor:
         """A draw of the ELBO of each point, with a reparameterised z: (B,), in nats."""
         q = self.encode(x)
         z = q.sample(torch.randn_like(q.mean))
-        return self.log_likelihood(x, z) - beta * D * kl_loss(q)
+        return self.log_likelihood(x, z) - beta * self.latent * kl_loss(q)
 
     def turns(self) -> Iterator[Turn]:
         """One player, one loss."""
@@ -96,7 +99,7 @@ class VAE(nn.Module):
 
     def sample(self, n: int, noisy: bool = True) -> Tensor:
         """D(z) + s eps; without ``noisy`` the mean D(z) alone."""
-        mean = self.decoder(torch.randn(n, D))
+        mean = self.decoder(torch.randn(n, self.latent))
         return mean + self.log_s.exp() * torch.randn_like(mean) if noisy else mean
 
 
@@ -106,15 +109,15 @@ class GAN(nn.Module):
     R1: Mescheder et al. 2018 (arXiv 1801.04406), section 4.1.
     """
 
-    def __init__(self, width: int, penalty: float = 0.0) -> None:
+    def __init__(self, width: int, penalty: float = 0.0, d: int = D, latent: int = D) -> None:
         super().__init__()
-        self.generator, self.critic = mlp(D, D, width), mlp(D, 1, width)
-        self.penalty = penalty
+        self.generator, self.critic = mlp(latent, d, width), mlp(d, 1, width)
+        self.penalty, self.latent = penalty, latent
 
     def critic_loss(self, x: Tensor) -> Tensor:
         """The critic calls data real and the generator's points false: ()."""
         with torch.no_grad():
-            false = self.generator(torch.randn_like(x))
+            false = self.sample(len(x))
         x = x.detach().requires_grad_(self.penalty > 0)
         real = self.critic(x)
         loss = F.softplus(-real).mean() + F.softplus(self.critic(false)).mean()
@@ -125,7 +128,7 @@ class GAN(nn.Module):
 
     def generator_loss(self, x: Tensor) -> Tensor:
         """The generator wants its points to be called real; ``x`` only says how many: ()."""
-        return F.softplus(-self.critic(self.generator(torch.randn_like(x)))).mean()
+        return F.softplus(-self.critic(self.sample(len(x)))).mean()
 
     def turns(self) -> Iterator[Turn]:
         """Two players: the critic first."""
@@ -134,15 +137,15 @@ class GAN(nn.Module):
 
     def sample(self, n: int) -> Tensor:
         """G(z), z standard normal."""
-        return self.generator(torch.randn(n, D))
+        return self.generator(torch.randn(n, self.latent))
 
 
 class Diffusion(nn.Module):
     """One network, the cosine schedule with 1,000 times; ``steps`` of ``sampler`` to sample."""
 
-    def __init__(self, width: int, parameterization: Parameterization = V) -> None:
+    def __init__(self, width: int, parameterization: Parameterization = V, d: int = D) -> None:
         super().__init__()
-        self.network = TimeMLP(D, width)
+        self.network, self.d = TimeMLP(d, width), d
         self.schedule = DiscreteSchedule(cosine_betas(1000))
         self.parameterization = parameterization
 
@@ -158,5 +161,5 @@ class Diffusion(nn.Module):
     def sample(self, n: int, steps: int = 25, sampler: Callable = dpmpp_2m) -> Tensor:
         """``steps`` steps from pure noise, by the book's sampler."""
         times = self.schedule.times(steps)
-        *_, last = sample(self.denoiser(), self.schedule, torch.randn(n, D), times, sampler)
+        *_, last = sample(self.denoiser(), self.schedule, torch.randn(n, self.d), times, sampler)
         return last.z

@@ -65,7 +65,7 @@ def _asked(steered, w: float, negative: Tensor | None) -> tuple[Tensor, dict[str
     null = torch.tensor([[1, 0, 0], [1, 0, 0]])
     c, u = _pretend(z_t, t, tokens), _pretend(z_t, t, null)
     n = u if negative is None else _pretend(z_t, t, negative)
-    got = torch.as_tensor(steered(_pretend, z_t, t, tokens, negative, w))
+    got = torch.as_tensor(steered(_pretend, z_t, t, tokens, negative, w)).to(z_t)
     return got, {
         "": n + w * (c - n),
         "that is the other way round: start at the negative text, and walk w times the way to "

@@ -1,9 +1,9 @@
 """Exercises of chapter 7, tools."""
 
 import math
+import operator
 
 import torch
-from torch import Tensor
 
 from book.ch07_tools.rosetta import schedule_from_config
 from book.exercises import Exercise
@@ -32,12 +32,10 @@ def _check_euler(euler) -> str | None:
         levels = (*schedule(t), *schedule(s))
         z0, eps = denoise(z, t)
         wanted = ddim(z, torch.tensor(t), torch.tensor(s), denoise, schedule)[0]
-        z_s = euler(z, z0, *levels)
-        if not isinstance(z_s, Tensor) or z_s.shape != z.shape:
+        z_s = torch.as_tensor(euler(z, z0, *levels)).to(z)  # float32 and NumPy count as well
+        if z_s.shape != z.shape:
             return f"the answer is z at time s, a tensor of the shape of z, {tuple(z.shape)}"
-        if z_s.dtype != z.dtype:
-            return f"z comes in {z.dtype}, and so should the answer; yours is {z_s.dtype}"
-        if not torch.allclose(z_s, wanted, atol=1e-9):
+        if not torch.allclose(z_s, wanted, atol=1e-5):
             slip = _euler_mistake(z_s, z, z0, eps, levels)
             return slip or f"from t = {t} to s = {s} the result is not that of (7.2)"
     return None
@@ -67,7 +65,7 @@ def _euler_mistake(z_s, z, z0, eps, levels) -> str | None:
         ),
     )
     for slip, text in slips:
-        if torch.allclose(z_s, slip, atol=1e-9):
+        if torch.allclose(z_s, slip, atol=1e-5):
             return text
     return None
 
@@ -105,7 +103,6 @@ def euler({_ARGUMENTS}):
         (_slip("signal_s * (x - (sigma_s - sigma_t) * (x - z0) / sigma_t)"), "the sign"),
         (_slip("signal_t * (x + (sigma_s - sigma_t) * (x - z0) / sigma_t)"), "signal of s"),
         (_slip("z0"), "not that of (7.2)"),
-        (_slip("z0.float()"), "and so should the answer"),
     ),
     praise="this is what user interfaces call Euler; in this book it is ddim.",
 )
@@ -171,7 +168,8 @@ _FRIEND = torch.tensor([*range(952, 1, -50), 1])
 
 
 def _check_grid(grid) -> str | None:
-    if not isinstance(grid, Tensor) or grid.dim() != 1:
+    grid = torch.as_tensor(grid)
+    if grid.dim() != 1:
         return "the answer is a tensor of times, int64, shape (21,)"
     if grid.is_floating_point():
         return "times of a table are whole numbers: int64"
@@ -208,7 +206,8 @@ friend_grid[-1] = 1  # not clean data: the first entry of their table
     check=_check_grid,
     hint="Theirs: 0, 50, ..., 950, plus the offset. Ours: plus 1. And where does the walk end?",
     wrong=(
-        ("friend_grid = [952, 902]", "a tensor of times"),
+        ("friend_grid = [952, 902]", "21 times"),
+        ("friend_grid = friend_grid[None]", "a tensor of times"),
         ("friend_grid = friend_grid.float()", "whole numbers"),
         ("friend_grid = friend_grid[:-1]", "21 times"),
         ("friend_grid = rosetta.spaced(1000, 20, 'leading', offset=1)", "the end is not"),
@@ -228,8 +227,9 @@ def _check_time(network_time) -> str | None:
     t = torch.tensor([1, 37, 260, 500, 871, 1000])  # ours
     signal, noise = schedule(t)
     answers = [network_time(float(sigma)) for sigma in noise / signal]
-    whole = [a for a in answers if isinstance(a, int) and not isinstance(a, bool)]
-    if len(whole) < len(answers):
+    try:
+        answers = [operator.index(a) for a in answers]  # torch's and NumPy's whole numbers, too
+    except TypeError:
         return f"a network's time is a whole number, an int; you return {type(answers[0]).__name__}"
     if answers == (t - 1).tolist():
         others = (0.001, 0.035, 3.0, 500.0)  # 0.035 lies between t = 1 and 2

@@ -3,10 +3,9 @@
 import math
 
 import torch
-from torch import Tensor
 
-from book.ch08_outlook.closed_forms import Phase, device_hours, start_mismatch, training_flops
-from book.ch08_outlook.distillation import one_step_target
+from book.ch08_outlook.closed_forms import start_mismatch
+from book.ch08_outlook.exercises_few_steps import FEW_STEPS
 from book.ch08_outlook.exercises_recent import RECENT
 from book.exercises import Exercise
 from minildm.schedule import CosineSchedule, DiscreteSchedule, scaled_linear_betas
@@ -67,10 +66,9 @@ half_kept = 1 + 3 / float(stable.alpha_bar[-1])  # alpha_bar lambda + 1 - alpha_
 
 
 def _check_cosine_times(times) -> str | None:
-    if not isinstance(times, Tensor) or times.shape != (5,):
+    times = torch.as_tensor(times, dtype=torch.float64)
+    if times.shape != (5,):
         return "the answer is a tensor of shape (5,): four steps have five stops"
-    if times.dtype != torch.float64:
-        return f"continuous times are float64; yours are {times.dtype}"
     even = torch.linspace(1, 0, 5, dtype=torch.float64)
     right = torch.atan2(even, 1 - even) / (torch.pi / 2)
     if torch.allclose(times, right, atol=1e-6):
@@ -107,7 +105,6 @@ cosine_times = torch.atan2(even, 1 - even) / (torch.pi / 2)  # tan(pi t / 2) = t
         (_EVEN + "cosine_times = even", "flow's times"),
         ("cosine_times = cosine_times * torch.pi / 2", "the angle"),
         (_EVEN + "cosine_times = torch.asin(even) / (torch.pi / 2)", "not the noise alone"),
-        ("cosine_times = cosine_times.float()", "float64"),
         ("cosine_times = cosine_times[1:]", "five stops"),
         (_EVEN + "cosine_times = even**2", "clock shows"),
     ),
@@ -174,9 +171,10 @@ def velocity_error(t):
 
 def _check_entries(entries) -> str | None:
     sizes = ((32, 32, 2), (64, 48, 4), (7, 7, 2), (5, 9, 3))
-    got = [entries(*size) for size in sizes]
-    if not all(isinstance(n, int) and not isinstance(n, bool) for n in got):
+    given = [float(entries(*size)) for size in sizes]
+    if not all(n.is_integer() for n in given):
         return "the answer is a count: a whole number (use //, not /)"
+    got = [int(n) for n in given]
     tokens = [-(-h // p) * -(-w // p) for h, w, p in sizes]
     if got == [n**2 for n in tokens]:
         return None
@@ -224,136 +222,4 @@ def entries(h, w, p):
     praise="squares twice as wide leave a quarter of the tokens, and a sixteenth of the pairs.",
 )
 
-
-# --- 8-5 ------------------------------------------------------------------------------------------
-
-
-def _check_inverted(seen) -> str | None:
-    schedule = CosineSchedule()
-    z_t, z_s = torch.randn(2, 6, 2, generator=torch.Generator().manual_seed(0)).double()
-    t, s = torch.tensor(0.7, dtype=torch.float64), torch.tensor(0.3, dtype=torch.float64)
-    (a_t, b_t), (a_s, b_s) = schedule(t), schedule(s)
-    got = seen(z_t, z_s, a_t, b_t, a_s, b_s)
-    if not isinstance(got, Tensor) or got.shape != z_t.shape:
-        return "the answer is a batch of latents, shaped like z_t"
-    k = b_s / b_t
-    for wrong, complaint in (
-        (z_s, "that is where the step ends; it still holds noise, unless s = 0"),
-        (
-            (z_s - k * z_t) / a_s,
-            "z_t holds signal too: subtracting k z_t takes k signal_t of it away",
-        ),
-        ((z_s - z_t) / (a_s - a_t), "subtracting leaves noise behind: make the noise parts equal"),
-        ((z_t - k * z_s) / (a_t - k * a_s), "k = noise_s / noise_t scales z_t to the noise of z_s"),
-    ):
-        if torch.allclose(got.double(), wrong, atol=1e-5):
-            return complaint
-    if torch.allclose(got.double(), one_step_target(schedule, z_t, z_s, t, s), atol=1e-5):
-        return None
-    return "put your z0 into z_t = signal_t z0 + noise_t eps, take eps, and jump to s: not z_s yet"
-
-
-_SIX = "z_t, z_s, signal_t, noise_t, signal_s, noise_s"
-
-INVERTED = Exercise(
-    id="8-5",
-    title="what must have been seen in z_t to end in z_s",
-    setup="",
-    stub="""
-def seen(z_t, z_s, signal_t, noise_t, signal_s, noise_s):
-    return ...  # YOUR CODE HERE: the z0 with which one ddim step leads from z_t to z_s
-""",
-    solution="""
-def seen(z_t, z_s, signal_t, noise_t, signal_s, noise_s):
-    k = noise_s / noise_t  # k z_t has as much noise as z_s
-    return (z_s - k * z_t) / (signal_s - k * signal_t)
-""",
-    answer="seen",
-    check=_check_inverted,
-    hint="z_t = signal_t z0 + noise_t eps and z_s = signal_s z0 + noise_s eps: eliminate eps.",
-    wrong=(
-        (f"def seen({_SIX}):\n    return z_s\n", "still holds noise"),
-        (
-            f"def seen({_SIX}):\n    return (z_s - noise_s / noise_t * z_t) / signal_s\n",
-            "signal too",
-        ),
-        (f"def seen({_SIX}):\n    return (z_s - z_t) / (signal_s - signal_t)\n", "leaves noise"),
-        (
-            f"def seen({_SIX}):\n    k = noise_s / noise_t\n"
-            "    return (z_t - k * z_s) / (signal_t - k * signal_s)\n",
-            "scales z_t",
-        ),
-        (f"def seen({_SIX}):\n    return 2 * z_s\n", "not z_s yet"),
-        (f"def seen({_SIX}):\n    return signal_t\n", "shaped like z_t"),
-    ),
-    praise="two equations, two unknowns: the solve of predict.py once more.",
-)
-
-# --- 8-6 ------------------------------------------------------------------------------------------
-
-
-def _check_hours(hours) -> str | None:
-    cases = ((1000, 256, 803.0, 312.0, 0.4), (500_000, 2048, 100.0, 19.5, 0.1))
-    got = [float(hours(*case)) for case in cases]
-
-    def times(factor):
-        return all(
-            math.isclose(g, factor * _hours(*c), rel_tol=1e-6)
-            for g, c in zip(got, cases, strict=True)
-        )
-
-    if times(1):
-        return None
-    if times(3600):
-        return "those are seconds: an hour has 3,600 of them"
-    if times(1 / 3):
-        return "that is the forward pass only; the backward pass costs twice as much again"
-    if times(2 / 3):
-        return "backward costs two forward passes, not one: gradients of inputs and of weights"
-    if times(1000) or times(1 / 1000):
-        return "GFLOP are 1e9 operations, TFLOP/s are 1e12 a second"
-    if math.isclose(got[0], 0.16 * _hours(*cases[0]), rel_tol=1e-6):
-        return "a lower utilisation makes a training longer: divide by it"
-    if math.isclose(got[0], 0.4 * _hours(*cases[0]), rel_tol=1e-6):
-        return "the utilisation is missing: only that share of the peak is reached"
-    return f"for {cases[0]} it should be {_hours(*cases[0]):.3g} hours; you said {got[0]:.3g}"
-
-
-def _hours(steps, batch, gflop, peak, utilisation) -> float:
-    return device_hours(
-        training_flops([Phase(steps, batch, gflop * 1e9)]), peak * 1e12, utilisation
-    )
-
-
-_ARGUMENTS = "def hours_needed(steps, batch, gflop, peak_tflops, utilisation):\n    return "
-_RIGHT = "steps * batch * 3 * gflop * 1e9 / (peak_tflops * 1e12 * utilisation) / 3600"
-
-HOURS = Exercise(
-    id="8-6",
-    title="hours of a training, on paper",
-    setup="",
-    stub="""
-def hours_needed(steps, batch, gflop, peak_tflops, utilisation):
-    return ...  # YOUR CODE HERE
-""",
-    solution="""
-def hours_needed(steps, batch, gflop, peak_tflops, utilisation):
-    operations = steps * batch * 3 * gflop * 1e9  # forward, and backward for two
-    return operations / (peak_tflops * 1e12 * utilisation) / 3600
-""",
-    answer="hours_needed",
-    check=_check_hours,
-    hint="Operations first: steps times batch times 3 F. Then divide by operations per hour.",
-    wrong=(
-        (_ARGUMENTS + _RIGHT.removesuffix(" / 3600") + "\n", "seconds"),
-        (_ARGUMENTS + _RIGHT.replace(" * 3 ", " ") + "\n", "forward pass only"),
-        (_ARGUMENTS + _RIGHT.replace(" * 3 ", " * 2 ") + "\n", "not one"),
-        (_ARGUMENTS + _RIGHT.replace("1e9", "1e12") + "\n", "1e9 operations"),
-        (_ARGUMENTS + _RIGHT.replace(" * utilisation)", " / utilisation)") + "\n", "divide by it"),
-        (_ARGUMENTS + _RIGHT.replace(" * utilisation)", ")") + "\n", "is missing"),
-        (_ARGUMENTS + "1.0\n", "it should be"),
-    ),
-    praise="three hard numbers and a soft one.",
-)
-
-EXERCISES = [HALF_KEPT, COSINE_TIMES, VELOCITY_ERROR, ENTRIES, INVERTED, HOURS, *RECENT]
+EXERCISES = [HALF_KEPT, COSINE_TIMES, VELOCITY_ERROR, ENTRIES, *FEW_STEPS, *RECENT]

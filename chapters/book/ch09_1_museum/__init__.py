@@ -2,7 +2,7 @@
 
 exhibit.py   what an exhibit is; asking its detector, drawing its symptom
 planted.py   the package with one line changed, while a block lasts
-schedule.py, samplers.py, output.py, training.py, latents_and_editing.py
+schedule.py, samplers.py, output.py, training.py, gradients.py, latents_and_editing.py
              the rooms: each exhibit beside its detector and its symptom
 rooms.py     all of them, and how one is found
 scene.py     the small worlds in which symptoms show

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from book.ch09_1_museum import figures, scene
 from book.ch09_1_museum.exhibit import Exhibit, Sighting
+from book.ch09_1_museum.gradients import BACKWARD_OF_LOSS, SUM_OF_MEANS
 from book.ch09_1_museum.planted import Package
 
 TRAIN, RESUME = "tests/library/test_train.py", "tests/library/test_resume.py"
@@ -223,66 +224,6 @@ AVERAGE_LEFT_IN = Exhibit(
     eye="no",
 )
 
-# --- A sum of means -------------------------------------------------------------------------------
-
-
-def parts_make_one_batch(package: Package) -> None:
-    """The gradient of a step must not depend on how many parts it is computed in."""
-    whole, parts = (gradient(package, accumulate) for accumulate in (1, 4))
-    ratio = parts / whole
-    assert abs(ratio - 1) < 1e-4, f"in 4 parts the gradient is {ratio:.2f} times as long"
-
-
-def gradient(package: Package, accumulate: int) -> float:
-    """Length of the first gradient of a small network, its batch of 16 in so many parts."""
-    net = package.fit.build(lambda: nn.Linear(3, 1), 0)
-    x = torch.randn(64, 3, generator=torch.Generator().manual_seed(0))
-    config = package.settings.FitConfig(steps=1, batch=16, accumulate=accumulate, device="cpu")
-
-    def loss(model, batch):
-        return (model(x[batch.indices])[:, 0] - x[batch.indices].sum(1)).square(), None
-
-    (record,) = package.fit.fit(net, loss, 64, config)
-    return record.grad_norm
-
-
-def gradient_by_parts(package: Package):
-    """Numbers of parts, and the length of the gradient in each."""
-    parts = (1, 2, 4, 8, 16)
-    return parts, [gradient(package, accumulate) for accumulate in parts]
-
-
-SUM_OF_MEANS = Exhibit(
-    name="sum-of-means",
-    title="A sum of means",
-    file="engine/fit.py",
-    right="losses.sum() / (self.config.batch / self.world)",
-    wrong="losses.mean()",
-    story="Each part of a batch gives its mean; their sum is too large by the number of parts.",
-    symptom=gradient_by_parts,
-    draw=figures.curves("parts", "length of the gradient", log="xy", marker="o"),
-    alt="The right gradient has the same length in 1 to 16 parts. The planted one grows in "
-    "proportion to the number of parts.",
-    detector=parts_make_one_batch,
-    tests=(TRAIN,),
-    seen=(
-        Sighting(
-            "transformers, pull request 35438: in a comment, two parts double the loss",
-            "https://github.com/huggingface/transformers/pull/35438",
-        ),
-        Sighting(
-            "transformers, pull request 34191: a relative; parts with different numbers of "
-            "tokens, whose means were given the same weight",
-            "https://github.com/huggingface/transformers/pull/34191",
-        ),
-        Sighting(
-            "insightface, issue 2258: the division is missing, and a good model came out",
-            "https://github.com/deepinsight/insightface/issues/2258",
-        ),
-    ),
-    eye="no",
-)
-
 # --- Going on with other random numbers -----------------------------------------------------------
 
 
@@ -338,5 +279,6 @@ EXHIBITS = [
     NULL_UNTRAINED,
     AVERAGE_LEFT_IN,
     SUM_OF_MEANS,
+    BACKWARD_OF_LOSS,
     RESUME_WITHOUT_RANDOM_STATE,
 ]

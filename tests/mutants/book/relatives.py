@@ -4,6 +4,7 @@ from mutants import Mutant
 
 LIKELIHOOD, RELATIVES = "tests/book/test_likelihood.py", "tests/book/test_comparison.py"
 ADJECTIVES = "tests/book/test_adjectives.py"
+ROW = "tests/book/test_relatives_lab.py"
 
 MUTANTS = [
     Mutant(0, 'likelihood: the divergence with the wrong sign', 'chapters/book/ch01_background/likelihood.py',
@@ -31,11 +32,18 @@ MUTANTS = [
         'torch.logsumexp(weights.log() + each, dim=1)',
         'torch.logsumexp(each, dim=1) - math.log(len(weights))', (LIKELIHOOD,)),
     Mutant(0, 'VAE: KL per number instead of in sum', 'chapters/book/ch01_background/models.py',
-        'beta * D * kl_loss(q)',
+        'beta * self.latent * kl_loss(q)',
         'beta * kl_loss(q)', (RELATIVES,)),
+    Mutant(0, 'VAE: the normal error of two numbers', 'chapters/book/ch01_background/models.py',
+        'return -squares / 2 - x.shape[-1] * (', 'return -squares / 2 - D * (', (ROW,)),
+    Mutant(0, 'VAE: the latents of the plane', 'chapters/book/ch01_background/models.py',
+        'beta * self.latent * kl_loss(q)', 'beta * D * kl_loss(q)', (ROW,)),
+    Mutant(0, 'row of pictures: data that nobody drew', 'chapters/book/ablations/relatives_lab.py',
+        'return _outcome(z0[order[: config.samples]], 0.0, 0)',
+        'return _outcome(torch.randn_like(z0[order[: config.samples]]), 0.0, 0)', (ROW,)),
     Mutant(0, 'GAN: the saturating loss', 'chapters/book/ch01_background/models.py',
-        'return F.softplus(-self.critic(self.generator(torch.randn_like(x)))).mean()',
-        'return -F.softplus(self.critic(self.generator(torch.randn_like(x)))).mean()',
+        'return F.softplus(-self.critic(self.sample(len(x)))).mean()',
+        'return -F.softplus(self.critic(self.sample(len(x)))).mean()',
         (RELATIVES,)),
     Mutant(0, 'GAN: the critic takes data for false', 'chapters/book/ch01_background/models.py',
         'F.softplus(-real).mean()',
