@@ -155,11 +155,19 @@ def test_a_whole_model_is_told_which_part_of_it_has_a_twin(tmp_path):
 # --- Stable Diffusion -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", PIPELINES)
-def test_a_stable_diffusion_is_written_as_it_was_read(kind, tmp_path):
-    model = load(saved(kind, tmp_path / "theirs"), dtype=torch.float64)
-    export(model, tmp_path / "ours")
-    again = load(tmp_path / "ours", dtype=torch.float64)
+@pytest.fixture(scope="module", params=PIPELINES)
+def written(request, tmp_path_factory):
+    """(a small pipeline of theirs, it as our model, the folder that we have made of that)."""
+    folder, theirs = tmp_path_factory.mktemp(request.param), pipeline(request.param, torch.float32)
+    theirs.save_pretrained(folder / "theirs")
+    model = load(folder / "theirs")
+    export(model, folder / "ours")
+    return theirs, model, folder / "ours"
+
+
+def test_a_stable_diffusion_is_written_as_it_was_read(written):
+    _, model, folder = written
+    again = load(folder)
     for part in ("autoencoder", "network"):
         a, b = (getattr(m, part).state_dict() for m in (model, again))
         assert a.keys() == b.keys()
@@ -177,13 +185,10 @@ def test_a_stable_diffusion_is_written_as_it_was_read(kind, tmp_path):
     assert again.latent_shape == model.latent_shape
 
 
-@pytest.mark.parametrize("kind", PIPELINES)
-def test_their_pipeline_reads_it_and_has_the_same_parts(kind, tmp_path):
-    theirs = pipeline(kind, torch.float32)
-    theirs.save_pretrained(tmp_path / "theirs")
-    export(load(tmp_path / "theirs"), tmp_path / "ours")
-    absent = dict.fromkeys(("text_encoder_3", "tokenizer_3")) if kind == "sd3" else {}
-    read = diffusers.DiffusionPipeline.from_pretrained(tmp_path / "ours", **absent)
+def test_their_pipeline_reads_it_and_has_the_same_parts(written):
+    theirs, _, folder = written
+    absent = dict.fromkeys({"text_encoder_3", "tokenizer_3"} & theirs.components.keys())
+    read = diffusers.DiffusionPipeline.from_pretrained(folder, **absent)
     assert type(read) is type(theirs)
     for name, part in theirs.components.items():
         other = read.components[name]

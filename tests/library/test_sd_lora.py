@@ -12,6 +12,7 @@ from torch import nn
 from minildm.files.checkpoint import CheckpointError
 from minildm.stable_diffusion.autoencoder import KLAutoencoder, KLAutoencoderConfig
 from minildm.stable_diffusion.lora import load_lora, loras, merge_lora, remove_lora, unmerge_lora
+from minildm.stable_diffusion.mmdit import MMDiT, MMDiTConfig
 from minildm.stable_diffusion.text import TextConfig, TextEncoder
 from minildm.stable_diffusion.unet import ConditionalUNet, ConditionalUNetConfig
 
@@ -66,14 +67,15 @@ class Model(nn.Module):
 
 
 def kohya(part: str, layer: str, kind: str) -> str:
-    short = {"unet": "unet", "text_encoder": "te1", "text_encoder_2": "te2"}[part]
+    short = {"unet": "unet", "text_encoder": "te", "text_encoder_2": "te2"}[part]
     body = ("text_model." if part != "unet" else "") + layer
     return f"lora_{short}_{body.replace('.', '_')}.lora_{kind}.weight"
 
 
 def original(part: str, layer: str, kind: str) -> str:
     """What kohya writes for SDXL."""
-    return kohya(part, dict(zip(LAYERS, ORIGINAL, strict=True)).get(layer, layer), kind)
+    named = kohya(part, dict(zip(LAYERS, ORIGINAL, strict=True)).get(layer, layer), kind)
+    return named.replace("lora_te_", "lora_te1_")
 
 
 def peft(part: str, layer: str, kind: str) -> str:
@@ -364,3 +366,30 @@ def layer_met(net, tensors, path) -> str:
         load_lora(net, file_of(tensors, path))
     line = str(caught.value).splitlines()[1]
     return line.partition(":")[0].strip()
+
+
+def test_a_transformer_has_one_too(tmp_path):
+    config = MMDiTConfig(
+        channels=4, layers=2, heads=2, head_dim=8, context_dim=12, pooled_dim=10, size=8, places=8
+    )
+    net = randomise(MMDiT(config).double(), seed=1)
+    draw = torch.Generator().manual_seed(2)
+    z_t, context, pooled = (
+        torch.randn(shape, generator=draw, dtype=torch.float64)
+        for shape in ((1, 4, 8, 8), (1, 5, 12), (1, 10))
+    )
+    given = z_t, torch.tensor([500.0]), context, pooled
+    block, tensors = "transformer_blocks.0", {}
+    wanted = copy.deepcopy(net)
+    layers = ["attn.to_q", "attn.add_k_proj", "attn.to_out.0", "ff.net.0.proj", "norm1.linear"]
+    for path in [*(f"{block}.{layer}" for layer in layers), "context_embedder", "pos_embed.proj"]:
+        layer = wanted.get_submodule(path)
+        out, *inside = layer.weight.shape
+        down = torch.randn(2, *inside, generator=draw, dtype=torch.float64)
+        up = torch.randn(out, 2, generator=draw, dtype=torch.float64) / 10
+        layer.weight.data += 0.7 * torch.einsum("or,r...->o...", up, down)
+        place = f"transformer.{path}.lora"
+        tensors |= {f"{place}_A.weight": down, f"{place}_B.weight": up}
+    load_lora(net, file_of(tensors, tmp_path / "style.safetensors"), scale=0.7)
+    with torch.no_grad():
+        assert error(net(*given), wanted(*given)) <= 1e-12
