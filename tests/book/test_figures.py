@@ -24,6 +24,8 @@ from book.ch05_2_unet import figures as unet
 from book.ch05_2_unet.inside import Line
 from book.ch05_4_sampling import figures as sampling
 from book.ch05_6_gpu import figures as gpu
+from book.ch07_6_stable_diffusion import figures as stable
+from book.ch07_6_stable_diffusion.tour import Share
 from book.ch07_tools import figures as tools
 from book.ch08_outlook import figures as outlook
 from book.ch09_1_museum import figures as museum
@@ -31,12 +33,14 @@ from book.display import pixels, png
 from minildm.latent import LatentDiffusion
 
 MODULES = (
-    start, background, concepts, algorithm, latents, unet, sampling, gpu, tools, outlook, museum
+    start, background, concepts, algorithm, latents, unet, sampling, gpu, tools, outlook, museum,
+    stable,
 )  # fmt: skip
 A, B = normal([1, 2], [[1.0, 0.6], [0.6, 2.0]]), normal([0, 0], [[1, 0], [0, 1]])
 POINTS = torch.randn(50, 2, generator=torch.Generator().manual_seed(0)).double()
 STEPS, ERRORS = [10, 20, 40], [1.0, 0.5, 0.25]
 X = torch.linspace(-1, 1, 6).reshape(6, 1, 1, 1).expand(6, 3, 8, 8)  # from black to white
+LONG = torch.tensor([-1.0, 1.0]).repeat_interleave(16)[:, None].expand(3, 32, 8)  # two bands
 PARTS = ("picture", "round trip", "latent", "noisy", "estimate", "noise", "half way", "end", "made")
 QUANTILES = [-0.9, -0.8, -0.4, 0.0, 0.4, 0.8, 0.9]
 
@@ -192,6 +196,19 @@ DRAWN = {
         lambda: tools.rule_and_habit([5, 10, 20], [0.4, 0.2, 0.1], [0.4, 0.3, 0.1005],
                                      ("rule", "habit"), "error"),
         [([5, 10, 20], [0.4, 0.2, 0.1]), ([5, 20], [0.4, 0.1])], {"rule", "habit", "error", "10"},
+    ),
+    stable.where: (
+        lambda: stable.where({(8, "residual"): Share(3_000_000, 10**9),
+                              (4, "feed-forward"): Share(1_000_000, 3 * 10**9)}),
+        [], {"8 × 8", "4 × 4", "75%", "25%", "residual"},
+    ),
+    stable.sizes_on_the_way: (
+        lambda: stable.sizes_on_the_way({"quiet": [1.0, 2.0], "loud": [1e5, 2e5]}, ["a", "b"]),
+        [([0, 1], [1.0, 2.0]), ([0, 1], [1e5, 2e5])], {"quiet", "loud", "a", "b"},
+    ),
+    stable.tiles: (
+        lambda: stable.tiles(LONG, -LONG, 4), [([-1, 1], [8, 24]), ([1, -1], [8, 24])],
+        {"at once", "in tiles of 4", "row", "mean red of the rows"},
     ),
     outlook.brightness_rows: (
         lambda: outlook.brightness_rows({"a": [QUANTILES], "b": [QUANTILES]}, QUANTILES),

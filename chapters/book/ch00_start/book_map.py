@@ -52,6 +52,8 @@ CHAPTERS = {
         ("05_6_gpu", "5.6 The same training on a GPU", "03_algorithm"),
         ("06_applications", "6 Applications", "03_algorithm"),
         ("07_tools", "7 Tools", "04_3_gaussian_case", "05_4_sampling"),
+        ("07_6_stable_diffusion", "7.6 Stable Diffusion",
+         "04_2_derivations", "05_2_unet", "05_4_sampling"),
         ("08_outlook", "8 Outlook",
          "04_1_mathematical_model", "04_2_derivations", "04_3_gaussian_case", "05_4_sampling"),
         ("09_faq", "9 Questions that people ask"),
