@@ -7,8 +7,8 @@ from sd_reference import VAES, error, reference_autoencoder
 from benchmarks.live_bytes import live_bytes
 from minildm.stable_diffusion.autoencoder import KLAutoencoder, KLAutoencoderConfig
 
-# float64 tells mistakes from rounding; in float32 some processors give 1.4e-6 for what is equal
-BOUND = {torch.float64: 1e-12, torch.float32: 5e-6}
+# float64 tells mistakes from rounding; in float32 a processor may be 6e-6 off, or 0
+BOUND = {torch.float64: 1e-12, torch.float32: 2e-5}
 PUBLISHED = {  # vae/config.json of Stable Diffusion 1.5
     "_class_name": "AutoencoderKL", "_diffusers_version": "0.6.0", "act_fn": "silu",
     "block_out_channels": [128, 256, 512, 512], "down_block_types": ["DownEncoderBlock2D"] * 4,

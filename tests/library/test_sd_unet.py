@@ -7,8 +7,8 @@ from sd_reference import UNETS, call_unet, error, reference_unet, unet_inputs
 from benchmarks.live_bytes import live_bytes
 from minildm.stable_diffusion.unet import ConditionalUNet, ConditionalUNetConfig
 
-# float64 tells mistakes from rounding; in float32 some processors give 1.4e-6 for what is equal
-BOUND = {torch.float64: 1e-12, torch.float32: 5e-6}
+# float64 tells mistakes from rounding; in float32 a processor may be 6e-6 off, or 0
+BOUND = {torch.float64: 1e-12, torch.float32: 2e-5}
 SD1 = {  # unet/config.json of Stable Diffusion 1.5
     "_class_name": "UNet2DConditionModel", "_diffusers_version": "0.6.0", "act_fn": "silu",
     "attention_head_dim": 8, "block_out_channels": [320, 640, 1280, 1280],
