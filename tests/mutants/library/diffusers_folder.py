@@ -13,6 +13,8 @@ MUTANTS = [
         '("to_k", keys), ("to_v", values)', '("to_v", keys), ("to_k", values)', (FOLDER,)),
     Mutant(0, "the second block in the middle does something", UNET,
         '= torch.zeros_like(tensors[name])  # x + 0', '= tensors[name]', (FOLDER,)),
+    Mutant(0, "diffusers begins below the last noise level", WRITTEN,
+        '"timestep_spacing": "trailing"', '"timestep_spacing": "leading"', (FOLDER,)),
     Mutant(0, "diffusers clips the latents", WRITTEN,
         '"clip_sample": False', '"clip_sample": True', (FOLDER,)),
     Mutant(0, "diffusers ends at the first noise level", WRITTEN,
