@@ -79,6 +79,8 @@ def build(builder: str, out: Path) -> int:
     copy_widgets(BUILD / "static" / "widgets")
     failed = sphinx(builder, out)
     shutil.rmtree(out.parent / "jupyter_execute", ignore_errors=True)  # empty: nothing was run
+    if not failed:
+        (out / ".nojekyll").touch()  # when it was built; and GitHub serves _static, too
     print(f"{out.relative_to(BOOK)}: {time.perf_counter() - start:.0f} s")
     return failed
 
@@ -92,7 +94,7 @@ def main() -> int:
     if choice.pdf:
         from web_pdf import print_chapters
 
-        return print_chapters(SITE)
+        return print_chapters(SITE, SITE / "pdf")
     if choice.gettext:
         return build("gettext", BUILD / "gettext")
     return build("html", SITE)

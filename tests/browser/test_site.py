@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from book_rules import BOOK
-from web_pdf import SETTLED, served
+from web_pdf import SETTLED, print_chapters, served
 
 SITE = BOOK / "outputs" / "web"
 PAGES = sorted(
@@ -118,6 +118,23 @@ def test_the_latent_walk_moves(page, address, complaints):
     page.wait_for_timeout(500)
     assert page.evaluate(CANVAS, 1) != without
     assert complaints == []
+
+
+def test_the_search_finds_pages(page, address, complaints):
+    page.goto(f"{address}/search.html?q=posterior")
+    page.wait_for_selector("#search-results li a")
+    found = page.locator("#search-results li a").evaluate_all("links => links.map(a => a.href)")
+    assert any("04_2_derivations" in target for target in found)
+    assert complaints == []
+
+
+def test_a_chapter_is_printed_without_a_trace_of_this_machine(tmp_path):
+    if print_chapters(SITE, tmp_path / "pdf", "04_4_*"):
+        pytest.skip("no Chromium on this machine")
+    [file] = (tmp_path / "pdf").glob("*.pdf")
+    written = file.read_bytes()
+    assert written.startswith(b"%PDF") and len(written) > 100_000
+    assert b"127.0.0.1" not in written
 
 
 @pytest.mark.parametrize("name", AXE)

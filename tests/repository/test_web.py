@@ -4,6 +4,7 @@ The site's own tests are skipped where it is not built; tests/browser/test_site.
 """
 
 import json
+import os
 import re
 import urllib.parse
 from html.parser import HTMLParser
@@ -225,7 +226,23 @@ def test_what_is_wrong_with_a_site_is_seen(tmp_path):
     ]
 
 
-@pytest.mark.skipif(not (SITE / "index.html").exists(), reason="no site: make web builds it")
+def is_built(site=SITE):
+    """Whether `make web` built a site, and nothing that it is made from has changed since."""
+    sources = [*NOTEBOOKS, *(BOOK / "docs").glob("*.md"), *(BOOK / "web").rglob("*.*")]
+    sources += [*(BOOK / "tools").glob("*web*.py"), *CHAPTERS.glob("book/*/*.js")]
+    stamp = site / ".nojekyll"
+    return stamp.exists() and stamp.stat().st_mtime > max(p.stat().st_mtime for p in sources)
+
+
+def test_a_site_that_is_not_there_is_not_built(tmp_path):
+    assert not is_built(tmp_path)
+    (tmp_path / ".nojekyll").touch()
+    assert is_built(tmp_path)
+    os.utime(tmp_path / ".nojekyll", (0, 0))
+    assert not is_built(tmp_path)
+
+
+@pytest.mark.skipif(not is_built(), reason="no site, or an old one: make web builds it")
 class TestTheSite:
     def test_links_anchors_and_pictures_are_there_and_nothing_comes_from_elsewhere(self):
         assert problems(SITE) == []
