@@ -24,7 +24,8 @@ from nbformat import NotebookNode
 
 BOOK = Path(__file__).resolve().parents[1]
 DOCUMENTS = (
-    "glossary", "notation", "equations", "figures", "errata", "article", "going_on", "architecture",
+    "glossary", "notation", "equations", "figures", "errata", "article", "stable_diffusion",
+    "going_on", "architecture",
 )  # fmt: skip
 PLAIN = ("CONTRIBUTING.md", "CHANGELOG.md", "data/README.md", "benchmarks/README.md")
 PARTS = {  # title of a part: the first digits of its chapters
