@@ -55,6 +55,7 @@ BUILT_IN = {
     "\\operatorname{round}": function("round"),
     "\\lVert": lambda x: x.square().sum().sqrt() if isinstance(x, Tensor) else abs(x),
     "|": abs,
+    "\\langle": lambda a, b: (a * b).sum(-1),  # the inner product of each row
     "": lambda a, b: a * b,  # two factors side by side
     "\\cdot": lambda a, b: a * b,
     "\\odot": lambda a, b: a * b,

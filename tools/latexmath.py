@@ -39,7 +39,7 @@ FONTS = {
     "\\operatorname",
 }
 CLOSING = {"(": ")", "[": "]", "\\{": "\\}", "\\lVert": "\\rVert", "\\|": "\\|", "|": "|",
-           "\\lvert": "\\rvert"}  # fmt: skip
+           "\\lvert": "\\rvert", "\\langle": "\\rangle"}  # fmt: skip
 NORMS = {"\\lVert", "\\|"}
 BIG = {"\\sum", "\\prod", "\\int"}
 
@@ -273,6 +273,7 @@ class Parser:
         self.take(CLOSING[token])
         self.open.pop()
         kind = "norm" if token in NORMS else "abs" if token in ("|", "\\lvert") else "group"
+        kind = "inner" if token == "\\langle" else kind
         return Node(kind, self.text(start), (token, tuple(items)))
 
     def table(self, start: int, name: str) -> Node:

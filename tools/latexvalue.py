@@ -18,6 +18,7 @@ import torch
 from latexbuiltin import BUILT_IN, power
 from latexmath import Node, Unreadable, canonical, parsed, read, shown
 from latexrelation import relation, same
+from quadrature import legendre
 from torch import Tensor
 
 
@@ -211,6 +212,9 @@ class Value:
     def _norm(self, node: Node) -> Any:
         return self.look_up("\\lVert")(*self.arguments(node))
 
+    def _inner(self, node: Node) -> Any:
+        return self.look_up("\\langle")(*self.arguments(node))
+
     def _abs(self, node: Node) -> Any:
         return self.look_up("|")(*self.arguments(node))
 
@@ -265,10 +269,9 @@ class Value:
         if d.text != "d":
             raise Unreadable("an integral without its d")
         low, high = (self.tokens(limit) for limit in scripts)
-        nodes, weights = _gauss(20)
-        middle, half = (low + high) / 2, (high - low) / 2
-        values = [self.but({variable.text: float(middle + half * x)}).run(factors) for x in nodes]
-        return half * sum(w * v for w, v in zip(weights, values, strict=True))
+        nodes, weights = legendre(20, low, high)
+        values = [self.but({variable.text: x}).run(factors) for x in nodes]
+        return sum(w * v for w, v in zip(weights, values, strict=True))
 
 
 def names(node: Any) -> set[str]:
@@ -281,13 +284,6 @@ def names(node: Any) -> set[str]:
 
 def _canonical(symbols: Mapping[str, Any]) -> dict[str, Any]:
     return {key if key in OPTIONS else canonical(key): value for key, value in symbols.items()}
-
-
-def _gauss(n: int) -> tuple[list[float], list[float]]:
-    k = torch.arange(1, n, dtype=torch.float64)
-    off = k / (4 * k**2 - 1).sqrt()
-    values, vectors = torch.linalg.eigh(torch.diag(off, 1) + torch.diag(off, -1))
-    return values.tolist(), (2 * vectors[0] ** 2).tolist()
 
 
 # --- statements -----------------------------------------------------------------------------------

@@ -171,27 +171,21 @@ def diffusion() -> None:
 def least_squares() -> None:
     """By quadrature over z_t, for the mean that the package's exact denoiser gives."""
     weights, means = torch.tensor([0.8, 0.2]).double(), torch.tensor([[-1.0], [1.5]]).double()
-    oracle = mixture_denoiser(SCHEDULE, weights, means, torch.zeros(2, 1, 1).double())
+    variances = torch.tensor([0.3, 0.05]).double()
+    oracle = mixture_denoiser(SCHEDULE, weights, means, variances[:, None, None])
     z = torch.linspace(-9, 9, 9001, dtype=torch.float64)
     for t in (37, 500):
         a, b = alpha_bar(t) ** 0.5, (1 - alpha_bar(t)) ** 0.5
         best = oracle(z[:, None], torch.tensor(t)).eps[:, 0]
-        joint = [  # q(z_t, z0) for each of the two z0
-            w * (-((z - a * m) ** 2) / (2 * b**2)).exp() / (2 * math.pi * b**2) ** 0.5
-            for w, m in zip(weights, means[:, 0], strict=True)
-        ]
-        eps = [(z - a * m) / b for m in means[:, 0]]
         for f in (0 * z, z, z.cos(), best):
-            whole, unavoidable, own = (
-                sum(
-                    torch.trapezoid(p * square(e), z) for p, e in zip(joint, eps, strict=True)
-                )
-                for square in (
-                    lambda e, f=f: (e - f) ** 2,
-                    lambda e, best=best: (e - best) ** 2,
-                    lambda e, f=f, best=best: (best - f) ** 2,
-                )
-            )  # fmt: skip
+            whole = unavoidable = own = torch.zeros(()).double()
+            for w, m, v in zip(weights, means[:, 0], variances, strict=True):
+                c = a**2 * v + b**2  # of z_t in this component; eps is Gaussian there, given z_t
+                p = w * (-((z - a * m) ** 2) / (2 * c)).exp() / (2 * math.pi * c) ** 0.5
+                eps, spread = b * (z - a * m) / c, a**2 * v / c
+                whole = whole + torch.trapezoid(p * ((eps - f) ** 2 + spread), z)
+                unavoidable = unavoidable + torch.trapezoid(p * ((eps - best) ** 2 + spread), z)
+                own = own + torch.trapezoid(p * (best - f) ** 2, z)
             close(whole, unavoidable + own, 1e-9)
 
 

@@ -10,13 +10,16 @@ from functools import partial
 from itertools import pairwise
 
 import torch
+from quadrature import hermite
 from registry import close, numbered, points
 
 from book.ch04_2_derivations.elbo import bound, reverse_chain
 from book.ch04_3_gaussian.gaussian_case import denoising_cov, marginal, normal
+from book.written import written
 from minildm.denoise import gaussian_denoiser, mixture_denoiser
 from minildm.losses import diffusion_loss
 from minildm.predict import EPS
+from minildm.process import diffuse
 from minildm.samplers import ddim, ddpm, dpmpp_2m
 from minildm.schedule import CosineSchedule, DiscreteSchedule, FlowSchedule, linear_betas
 
@@ -28,6 +31,8 @@ COVS = torch.tensor([[[0.05]], [[0.2]]]).double()
 ORACLE = mixture_denoiser(COSINE, WEIGHTS, MEANS, COVS)
 GRID = torch.linspace(-9, 9, 9001, dtype=torch.float64)
 TIMES = (0.1, 0.3, 0.7)
+PLACES = torch.linspace(-2.5, 2.5, 41, dtype=torch.float64)
+H = 1e-4
 
 
 def clock(value: float) -> torch.Tensor:
@@ -72,6 +77,20 @@ def epsilon(z: torch.Tensor, t: float) -> torch.Tensor:
     return ORACLE(z[:, None], clock(t)).eps[:, 0]
 
 
+def two_points(t: float):
+    """Data in the two means alone: (z_0, eps, an average over both, z_t, shares of the means).
+
+    The average is an integral over eps; the shares are those of Bayes' rule, given z_t.
+    """
+    eps = torch.linspace(-9, 9, 2001, dtype=torch.float64).repeat(2)[:, None]
+    z0 = MEANS.repeat_interleave(2001, 0)
+    chance = (-(eps[:, 0] ** 2) / 2).exp() * WEIGHTS.repeat_interleave(2001)
+    z_t, (a, b) = diffuse(COSINE, z0, clock(t), eps), factors(t)
+    squares = (z_t - a * MEANS[:, 0]) ** 2  # (n, 2)
+    shares = (WEIGHTS.log() - squares / (2 * b**2)).softmax(1)
+    return z0, eps, lambda x: (chance * x.flatten()).sum() / chance.sum(), z_t, shares
+
+
 def error_in_eps(f: torch.Tensor, t: float) -> torch.Tensor:
     """E |eps - f(z_t)|^2, component by component, by quadrature over z_t."""
     a, b = factors(t)
@@ -106,29 +125,35 @@ def denoising() -> None:
 
 
 def simple_loss_is_score_matching() -> None:
-    """The package's own loss, averaged by quadrature over eps, for data in two points."""
+    """The package's own loss, averaged by quadrature over eps, for data in two points of a plane.
+
+    Its second coordinate is 0 in both: there three nodes are enough.
+    """
     t, schedule = 30, DiscreteSchedule(linear_betas(100, 1e-3, 0.1))
     a, b = (float(x) for x in schedule(t))
-    eps = torch.linspace(-8, 8, 4001, dtype=torch.float64)
-    oracle = mixture_denoiser(schedule, WEIGHTS, MEANS, 0 * COVS)
-    left = unavoidable = torch.zeros(()).double()
-    score_error = torch.zeros(()).double()
-    for w, m in zip(WEIGHTS, MEANS, strict=True):
-        z0 = m.expand(len(eps), 1)
-        weight = w * bump(eps, 0.0, 1.0)
-        times = torch.full((len(eps),), t)
+    line = torch.linspace(-8, 8, 4001, dtype=torch.float64)
+    means = torch.cat([MEANS, 0 * MEANS], 1)
+    oracle = mixture_denoiser(schedule, WEIGHTS, means, torch.zeros(2, 2, 2).double())
+    times = torch.full((len(line),), t)
 
-        def net(z_t, t, condition):
-            return (2 * z_t).cos()
+    def net(z_t, t, condition):
+        return torch.stack([(2 * z_t[:, 0] + t / 40).cos(), 0.3 * z_t[:, 1] - t / 90], 1)
 
-        loss = diffusion_loss(
-            net, schedule, z0, parameterization=EPS, t=times, eps=eps[:, None]
-        )
-        z_t = a * z0 + b * eps[:, None]
-        best, own = oracle(z_t, times).eps[:, 0], (2 * z_t).cos()[:, 0]
-        left = left + torch.trapezoid(weight * loss, eps)
-        unavoidable = unavoidable + torch.trapezoid(weight * (eps - best) ** 2, eps)
-        score_error = score_error + torch.trapezoid(weight * (own / b - best / b) ** 2, eps)
+    left = unavoidable = score_error = torch.zeros(()).double()
+    nodes = [(x, v) for x, v in zip(*hermite(3), strict=True)]
+    for w, m in zip(WEIGHTS, means, strict=True):
+        for second, share in nodes:
+            eps = torch.stack([line, second.expand(len(line))], 1)
+            loss = diffusion_loss(
+                net, schedule, m.expand(len(line), 2), parameterization=EPS, t=times, eps=eps
+            )
+            z_t = a * m + b * eps
+            best, own = oracle(z_t, times).eps, net(z_t, 30.0, None)
+            weight = w * share * bump(line, 0.0, 1.0)
+            left = left + torch.trapezoid(weight * 2 * loss, line)  # the loss is a mean over two
+            errors = (eps - best).square().sum(1), (own / b - best / b).square().sum(1)
+            unavoidable = unavoidable + torch.trapezoid(weight * errors[0], line)
+            score_error = score_error + torch.trapezoid(weight * errors[1], line)
     close(left, b**2 * score_error + unavoidable, 1e-7)
 
 
@@ -180,6 +205,7 @@ def nearly_quadratic() -> None:
             float(x) for x in COSINE.transition(*torch.tensor([0.5, s], dtype=torch.float64))
         )
         close(r**2, 1 - beta)
+        close(r, factors(0.5)[0] / factors(s)[0])  # the step is the one from q_s to q_t
         z_s = (z + beta**0.5 * u) / r
         exact = -((z - r * z_s) ** 2) / (2 * beta) + density(z_s, s).log()
         g, H = derivatives(z / r, s, 2)
@@ -190,17 +216,44 @@ def nearly_quadratic() -> None:
     assert remainders[0] < 20
 
 
+def of_the_cells(*names: str) -> list:
+    """The chapter's own functions of these names, on the data of this file, in float64."""
+    found = written("04_5", *names)
+    for function in found:
+        function.__globals__.update(
+            schedule=COSINE, oracle=ORACLE, WEIGHTS=WEIGHTS, MEANS=MEANS, VARIANCES=COVS, tiny=H,
+            fine=torch.linspace(-2.6, 3.4, 60_001, dtype=torch.float64),
+        )  # fmt: skip
+
+    def in_float64(function):
+        def of(*given):
+            usual = torch.get_default_dtype()
+            torch.set_default_dtype(torch.float64)
+            try:
+                return function(*given)
+            finally:
+                torch.set_default_dtype(usual)
+
+        return of
+
+    return [in_float64(function) for function in found]
+
+
 def skewness() -> None:
-    z, fine = torch.tensor([0.4]).double(), torch.linspace(-2.6, 3.4, 60_001).double()
-    third = derivatives(z, 0.5, 3)[2]
-    r, beta = COSINE.transition(*torch.tensor([0.5, 0.4995], dtype=torch.float64))
-    p = density(fine, 0.4995) * bump(z, r * fine, beta)
-    p = p / torch.trapezoid(p, fine)
-    mean = torch.trapezoid(p * fine, fine)
-    variance = torch.trapezoid(p * (fine - mean) ** 2, fine)
-    entropy = -torch.trapezoid(torch.xlogy(p, p), fine)
-    kl = (2 * math.pi * math.e * variance).log() / 2 - entropy
-    close(kl / (beta**3 / 12 * third**2), 1, 0.03)
+    """The cell's two sides against each other, and each against its own definition."""
+    (cost_of_skewness,) = of_the_cells("cost_of_skewness")
+    fine = torch.linspace(-4.0, 4.0, 80_001, dtype=torch.float64)
+    for z, t in ((0.4, 0.5), (-0.3, 0.6)):
+        s, third = t - 5e-4, derivatives(torch.tensor([z]).double(), t, 3)[2]
+        beta, kl, formula = cost_of_skewness(z, t, s)
+        close(beta, 1 - (factors(t)[0] / factors(s)[0]) ** 2, 1e-12)
+        p = density(fine, s) * bump(clock(z), (1 - beta) ** 0.5 * fine, beta)
+        p = p / torch.trapezoid(p, fine)
+        mean = torch.trapezoid(p * fine, fine)
+        gauss = bump(fine, mean, torch.trapezoid(p * (fine - mean) ** 2, fine))
+        close(kl / torch.trapezoid(torch.xlogy(p, p / gauss.clamp(min=1e-300)), fine), 1, 1e-4)
+        close(formula / (beta**3 / 12 * third**2), 1, 1e-6)
+        close(kl / formula, 1, 0.03)
 
 
 # --- 4.5.4 to 4.5.6 SDE, densities, the way back --------------------------------------------------
@@ -218,6 +271,8 @@ def _steps(z0: float, n: int) -> tuple[float, float]:
 def forward_sde() -> None:
     """Its first two moments, in the limit of Euler's steps, are those of ``diffuse``'s factors."""
     a, b = COSINE(clock(0.5))
+    (beta_in_the_cell,) = of_the_cells("beta_of")
+    close(beta_in_the_cell(0.3), beta_of(0.3), 1e-12)
     off = []
     for n in (500, 1000):
         mean, variance = _steps(0.8, n)
@@ -239,10 +294,6 @@ def solution() -> None:
         close(beta_of(t), -2 * (later - earlier) / (2 * h) / a, 1e-6)
 
 
-H = 1e-4
-PLACES = torch.linspace(-2.5, 2.5, 41, dtype=torch.float64)
-
-
 def change(t: float) -> torch.Tensor:
     return (density(PLACES, t + H) - density(PLACES, t - H)) / (2 * H)
 
@@ -252,7 +303,11 @@ def slope(f, z: torch.Tensor) -> torch.Tensor:
 
 
 def fokker_planck() -> None:
+    """The right side as the cell has it, and written out."""
+    right, beta_in_the_cell = of_the_cells("fokker_planck", "beta_of")
     for t in TIMES:
+        close(beta_in_the_cell(t), beta_of(t), 1e-12)
+        close(change(t), right(PLACES, t), 2e-5 * beta_of(t) + 1e-4)
         drift = slope(lambda z, t=t: z * density(z, t), PLACES)
         middle, sides = density(PLACES, t), density(PLACES + H, t) + density(PLACES - H, t)
         laplacian = (sides - 2 * middle) / H**2
@@ -406,7 +461,8 @@ def local_error() -> None:
     for h in (0.1, 0.05):
         t, s = time_of(-0.3), time_of(-0.3 + h)
         now, wanted = (flow(torch.tensor([[2.0]]).double(), time_of(-0.5), x) for x in (t, s))
-        memory = on_path(-0.3 - h)[None, None], torch.tensor(h, dtype=torch.float64)
+        before = 1.6 * h  # the last step was longer
+        memory = on_path(-0.3 - before)[None, None], torch.tensor(before, dtype=torch.float64)
         errors.append(float((dpmpp_2m(now, t, s, GUESS, COSINE, memory)[0] - wanted).abs()))
     assert 7 < errors[0] / errors[1] < 9, errors
 
@@ -436,10 +492,11 @@ def global_error() -> None:
 
 
 def explodes() -> None:
-    """Data on a plane of two in five dimensions: the exact score of the package."""
+    """Data on a plane of two in five dimensions, not through 0: the package's exact score."""
     plane = torch.diag(torch.tensor([1.0, 0.5, 0.0, 0.0, 0.0]).double())
-    flat = gaussian_denoiser(COSINE, torch.zeros(5).double(), plane)
-    z0, eps = points(4000, 5) @ plane.sqrt(), points(4000, 5, seed=1)
+    middle = torch.tensor([0.3, -1.0, 0.5, 2.0, -1.5]).double()
+    flat = gaussian_denoiser(COSINE, middle, plane)
+    z0, eps = middle + points(4000, 5) @ plane.sqrt(), points(4000, 5, seed=1)
     for t in (0.5, 0.01):
         a, b = factors(t)
         score = -flat(a * z0 + b * eps, clock(t)).eps / b

@@ -94,6 +94,7 @@ def kl():
     yield {
         r"\mathcal L_{\text{KL}}": _kl(m, s).mean(),
         r"\mathbb E_x": torch.mean, "m": m, "s": s, r"\texttt{kl\_loss}": each,
+        r"\mu_{\mathcal E}": m, r"\sigma_{\mathcal E}": s,
         r"\mathcal L_{\text{recon}}": recon, r"\lambda": weight,
         r"\mathcal L_{\text{auto}}": recon + weight * _kl(m, s).mean(),
         "=": lambda a, b: abs(_mean(a) - _mean(b)) < 1e-10,

@@ -13,8 +13,9 @@ from latexbuiltin import MATRICES
 from latexrelation import Normal
 from latexvalue import Operator, Rule
 from pageforms import shows
+from quadrature import hermite
 from registry import points
-from symbols import average, exact, hermite, last_norm, table
+from symbols import average, exact, last_norm, table
 
 from book.ch04_2_derivations.elbo import (
     bound,

@@ -18,12 +18,14 @@ from chapter_04_5 import (
     on_path,
     slope,
     time_of,
+    two_points,
     velocity,
 )
 from latexvalue import Rule
 from pageforms import shows
+from quadrature import legendre
 from registry import points
-from symbols import average, exact, last_norm, only, table
+from symbols import average, exact, last_norm, number, only, table
 
 from book.ch04_2_derivations.elbo import bound, reverse_chain
 from book.ch04_3_gaussian.gaussian_case import backward, denoising_cov, marginal
@@ -36,17 +38,6 @@ SCHEDULE = DiscreteSchedule(linear_betas(200, 1e-3, 0.08))
 TABLE = table(SCHEDULE)
 PLACES = torch.linspace(-2.5, 2.5, 41, dtype=torch.float64)
 H = 1e-4
-
-
-def number(value: float, at: float):
-    """A function that is known at one number."""
-
-    def of(x):
-        if abs(float(x) - at) > 1e-12 * abs(at):
-            raise ValueError("the function is not known there")
-        return value
-
-    return of
 
 
 # --- scores ---------------------------------------------------------------------------------------
@@ -66,19 +57,14 @@ def implicit():
 
 
 def _two_points(t: float):
-    """z_0, eps, z_t and an average over them that is an integral; the exact denoiser and score."""
-    eps = torch.linspace(-9, 9, 2001, dtype=torch.float64).repeat(2)[:, None]
-    z0 = MEANS.repeat_interleave(2001, 0)
-    chance = (-(eps[:, 0] ** 2) / 2).exp() * WEIGHTS.repeat_interleave(2001)
-    z_t = diffuse(COSINE, z0, clock(t), eps)
+    """An average over (z_0, eps) that is an integral; the exact denoiser and score."""
+    _, eps, mean, z_t, shares = two_points(t)
     oracle = mixture_denoiser(COSINE, WEIGHTS, MEANS, torch.zeros(2, 1, 1).double())
     a, b = factors(t)
-    squares = (z_t - a * MEANS[:, 0]) ** 2  # (n, 2)
-    shares = (WEIGHTS.log() - squares / (2 * b**2)).softmax(1)  # of the two points, given z_t
     score = ((a * MEANS[:, 0] - z_t) / b**2 * shares).sum(1, keepdim=True)
     common = {
-        "E": lambda x: (chance * x).sum() / chance.sum(), r"\lVert": last_norm, "z_t": z_t,
-        r"\epsilon": eps, r"\nabla\log q(z_t)": score, "b_t": b, "t": t, "tolerance": 1e-7,
+        "E": mean, r"\lVert": last_norm, "z_t": z_t, r"\epsilon": eps, "t": t, "tolerance": 1e-7,
+        r"\nabla\log q(z_t)": score, "b_t": b,
         r"\hat\epsilon": only(z_t, oracle(z_t, clock(t)).eps),
     }  # fmt: skip
     return common, z_t, eps, b
@@ -126,25 +112,25 @@ def step_back():
 # --- small steps ----------------------------------------------------------------------------------
 
 
-@shows("4.5.6", harmless={r"transpose lost: a}\,u^\topH\,u": "in one dimension it is none"})
+@shows("4.5.6", harmless={r"transpose lost: a}\,y^\topH\,y": "in one dimension it is none"})
 def nearly_quadratic():
     """What O stands for is what is left, at the power that is printed, and it is small."""
     z, s = torch.tensor([0.4]).double(), 0.4985
     ratio, beta = (float(x) for x in COSINE.transition(clock(0.5), clock(s)))
-    for u in (-1.5, 0.7, 2.0):
-        z_s = (z + beta**0.5 * u) / ratio
+    for y in (-1.5, 0.7, 2.0):
+        z_s = (z + beta**0.5 * y) / ratio
         value, base = (
             float(-((z - ratio * x) ** 2) / (2 * beta) + density(x, s).log())
             for x in (z_s, z / ratio)
         )
         g, second = (float(x) for x in derivatives(z / ratio, s, 2))
-        step = beta**0.5 / ratio * u
-        rest = value - base + u**2 / 2 - g * step - second * step**2 / 2
-        assert abs(rest) < 20 * beta**1.5 * abs(u) ** 3
+        step = beta**0.5 / ratio * y
+        rest = value - base + y**2 / 2 - g * step - second * step**2 / 2
+        assert abs(rest) < 20 * beta**1.5 * abs(y) ** 3
         yield {
-            r"\log q(z_s \mid z_t)": value, "u": u, r"u^\top": u, "g": g, "H": second,
+            r"\log q(z_s \mid z_t)": value, "y": y, r"y^\top": y, "g": g, "H": second,
             r"\beta": beta, r"\alpha": ratio**2, r"\text{const}": base,
-            "O": number(rest, beta**1.5 * abs(u) ** 3), "tolerance": 1e-9,
+            "O": number(rest, beta**1.5 * abs(y) ** 3), "tolerance": 1e-9,
         }  # fmt: skip
 
 
@@ -304,7 +290,7 @@ def local_error():
     m, tiny = start + h / 2, 1e-3
     f = [float(on_path(m + k * tiny)) for k in (-1, 0, 1)]
     first, second = (f[2] - f[0]) / (2 * tiny), (f[2] - 2 * f[1] + f[0]) / tiny**2
-    x, weights = _gauss(start, start + h)
+    x, weights = legendre(20, start, start + h)
     exact_value = sum(w * float(on_path(c)) * math.exp(c) for c, w in zip(x, weights, strict=True))
     plain = f[1] * (math.exp(start + h) - math.exp(start))
     rest = exact_value - plain - h**3 / 12 * math.exp(m) * (first + second / 2)
@@ -313,14 +299,6 @@ def local_error():
         "f": lambda c: float(on_path(float(c))), "f'": number(first, m), "f''": number(second, m),
         "m": m, "h": h, r"\lambda": start, "O": number(rest, h**4), "tolerance": 1e-11,
     }  # fmt: skip
-
-
-def _gauss(low: float, high: float):
-    k = torch.arange(1, 20, dtype=torch.float64)
-    off = k / (4 * k**2 - 1).sqrt()
-    values, vectors = torch.linalg.eigh(torch.diag(off, 1) + torch.diag(off, -1))
-    half = (high - low) / 2
-    return (low + half * (1 + values)).tolist(), (2 * half * vectors[0] ** 2).tolist()
 
 
 @shows("4.5.18")

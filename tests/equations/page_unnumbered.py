@@ -6,8 +6,9 @@ import torch
 from latexrelation import Normal
 from latexvalue import Operator
 from pageforms import shows
+from quadrature import hermite
 from registry import points
-from symbols import cell_value, density, exact, hermite, table
+from symbols import cell_value, density, exact, table
 
 from book.ch04_3_gaussian.gaussian_case import Affine, normal
 from book.ch05_4_sampling.line_data import THREE

@@ -50,18 +50,22 @@ def last_norm(x: Tensor) -> Tensor:
     return x.flatten(1).square().sum(1).sqrt()
 
 
-def hermite(n: int) -> tuple[Tensor, Tensor]:
-    """Nodes and weights of the average over a standard normal number, each (n, 1)."""
-    off = torch.arange(1, n, dtype=torch.float64).sqrt()
-    values, vectors = torch.linalg.eigh(torch.diag(off, 1) + torch.diag(off, -1))
-    return values[:, None], vectors[0][:, None] ** 2
-
-
 def density(x, mean, variance) -> Tensor:
     """Of N(mean, variance) at each row of x; variance is a diagonal matrix."""
     variance = torch.as_tensor(variance, dtype=torch.float64).diagonal()
     each = (x - mean) ** 2 / variance + torch.log(2 * math.pi * variance)
     return torch.exp(-each.sum(-1) / 2)
+
+
+def number(value: float, at: float):
+    """A function that is known at one number."""
+
+    def of(x):
+        if abs(float(x) - at) > 1e-12 * abs(at):
+            raise ValueError("the function is not known there")
+        return value
+
+    return of
 
 
 def only(arguments, value):

@@ -5,7 +5,7 @@ import torch
 from faults import faults
 from latexmath import Unreadable
 from latexvalue import Each, Operator, Rule, Unbound, statements
-from pageforms import HARMLESS, displays, forms, refused
+from pageforms import FORMS, HARMLESS, displays, forms, refused
 from registry import printed
 
 NUMBERS = [id for _, id in printed()]
@@ -22,6 +22,13 @@ def unread(numbers, read) -> list[str]:
 
 def test_every_printed_equation_is_read():
     assert unread(NUMBERS, forms()) == []
+
+
+def test_every_display_of_chapter_4_is_read():
+    """With a number or without: each step of a proof is evaluated where it stands."""
+    steps = [id for id in displays() if id.startswith("04_")]
+    assert len(steps) > 16
+    assert [id for id in steps if id not in forms()] == []
 
 
 def test_only_printed_equations_are_read():
@@ -128,6 +135,36 @@ def test_symbols_that_act_on_formulas():
     }  # fmt: skip
     latex = r"d = \sum_j c_j, \quad d = \Delta\, a^2, \quad d = 0"
     assert [holds for _, holds in statements(latex, symbols | {"only": (0, 1)})] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("latex", "value"),
+    [
+        (r"2\,a\,b", 20.0),
+        (r"a\,b\,w", 7.0),  # not the value of a b, times w
+        (r"b\,a", 6.0),  # in another order it is no such run
+        (r"a\,x\,b", 3.0),  # nor with something between
+        (r"w\,a\,b^2", 500.0),  # the exponent is that of the whole run
+        (r"\frac{a\,b}{b}", 10 / 3),
+    ],
+)
+def test_the_longest_run_of_factors_wins(latex, value):
+    symbols = LETTERS | {"a b": 10.0, "a b w": 7.0, "values": [value]}
+    assert [holds for _, holds in statements(latex, symbols)] == [True]
+
+
+@pytest.mark.parametrize("given", [[], [LETTERS], [LETTERS | {"only": ()}]])
+def test_a_form_that_checks_nothing_is_refused(monkeypatch, given):
+    forms()
+    monkeypatch.setitem(FORMS, f"9.{len(given)}{given}", lambda: iter(given))
+    latex = "a = 2" if given and "only" in given[0] else r"\text{words alone}"
+    assert refused(f"9.{len(given)}{given}", latex) == "nothing in it can be checked"
+
+
+def test_an_inner_product_is_that_of_rows():
+    symbols = {"x": torch.tensor([[1.0, 2.0], [0.0, 3.0]]), "y": torch.tensor([[3.0, 1.0]])}
+    latex = r"\big\langle x,\; y - x \big\rangle"
+    assert [holds for _, holds in statements(latex, symbols | {"values": [[0.0, -6.0]]})] == [True]
 
 
 def test_a_function_to_a_power_and_a_space():

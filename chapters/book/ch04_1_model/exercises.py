@@ -39,7 +39,7 @@ def _check_loss(autoencoder_loss) -> str | None:
             + weight * (mean**2 + var - 1 - var.log()).flatten(1).sum(1) / 2
         ),
         "the KL term has a factor 1/2": recon + 2 * weight * kl,
-        "the logarithm is that of the variance s², not of s": recon + weight * log_of_std,
+        "the logarithm is that of the variance σ², not of σ": recon + weight * log_of_std,
         "squares: it is the squared difference that counts": (
             (x - x_hat).abs().flatten(1).mean(1) + weight * kl
         ),
@@ -76,7 +76,7 @@ def autoencoder_loss(x, x_hat, mean, var, weight):
     answer="autoencoder_loss",
     check=_check_loss,
     hint="tensor.mean(dim=(1, 2, 3)) takes the mean over everything but the first dimension. "
-    "(4.1.4) writes s² for the variance.",
+    "(4.1.4) writes σ² for the variance.",
     wrong=(
         (_loss("((x - x_hat)**2).mean()"), "one value per image"),
         (_loss("((x - x_hat)**2).mean(dim=d)"), "is missing"),
@@ -97,7 +97,7 @@ def autoencoder_loss(x, x_hat, mean, var, weight):
                 "((x - x_hat)**2).mean(dim=d)"
                 " + w * ((m**2 + v - 1 - v.sqrt().log()) / 2).mean(dim=d)"
             ),
-            "not of s",
+            "not of σ",
         ),
         (
             _loss("(x - x_hat).abs().mean(dim=d) + w * ((m**2 + v - 1 - v.log()) / 2).mean(dim=d)"),

@@ -31,8 +31,8 @@ def _check_curvature(gaussian_curvature) -> str | None:
             return _pick(second, {
                 "the sign: log q is a parabola that opens downwards": 1 / c,
                 "that is the variance of z_t; the second derivative is minus one over it": c,
-                "the noise adds to the variance of z_t: a² lambda + b²": -1 / (a**2 * variance),
-                "z_t has the variance a² lambda + b²: the signal counts squared": (
+                "the noise adds to the variance of z_t: a² V + b²": -1 / (a**2 * variance),
+                "z_t has the variance a² V + b²: the signal counts squared": (
                     -1 / (a * variance + b)
                 ),
             }) or f"(log q)'' should be {-1 / c:.4g} here; yours is {second:.4g}"
@@ -42,7 +42,7 @@ def _check_curvature(gaussian_curvature) -> str | None:
                 "the curvature is multiplied by b², a variance, not by b": (
                     b**2 / a**2 * (1 - b / c)
                 ),
-                "that is what z_t tells; what it leaves open is the rest of lambda": (
+                "that is what z_t tells; what it leaves open is the rest of V": (
                     variance - variance * b**2 / c
                 ),
             }) or f"Var(z0 | z_t) should be {variance * b**2 / c:.4g}; not {open_part:.4g}"
@@ -84,10 +84,10 @@ def gaussian_curvature(variance, a, b):
         (_curvature("-1.0", "v * b**2 / c"), "(log q)'' should be"),
         (_curvature("-1 / c", "1 - b**2 / c"), "in front is missing"),
         (_curvature("-1 / c", "b**2 / a**2 * (1 - b / c)"), "not by b"),
-        (_curvature("-1 / c", "v - v * b**2 / c"), "the rest of lambda"),
+        (_curvature("-1 / c", "v - v * b**2 / c"), "the rest of V"),
         (_curvature("-1 / c", "v"), "Var(z0 | z_t) should be"),
     ),
-    praise="that is (4.3.10), found from log q alone: lambda - a² lambda² / c is the same number.",
+    praise="that is (4.3.10), found from log q alone: V - a² V² / c is the same number.",
 )
 
 
