@@ -88,7 +88,7 @@ def gan_losses():
     torch.manual_seed(1)
     yield {
         r"\sigma": torch.sigmoid, "C": model.critic, "G": model.generator, "x": x,
-        "z": torch.randn_like(x), "values": [critic, generator],
+        "z": torch.randn(1, 2).to(x), "values": [critic, generator],
     }  # fmt: skip
 
 

@@ -137,7 +137,8 @@ class GAN(nn.Module):
 
     def sample(self, n: int) -> Tensor:
         """G(z), z standard normal."""
-        return self.generator(torch.randn(n, self.latent))
+        z = torch.randn(n, self.latent).to(next(self.parameters()))
+        return self.generator(z)
 
 
 class Diffusion(nn.Module):
