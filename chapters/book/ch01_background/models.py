@@ -117,7 +117,7 @@ class GAN(nn.Module):
     def critic_loss(self, x: Tensor) -> Tensor:
         """The critic calls data real and the generator's points false: ()."""
         with torch.no_grad():
-            false = self.sample(len(x))
+            false = self.generator(torch.randn(len(x), self.latent).to(x))
         x = x.detach().requires_grad_(self.penalty > 0)
         real = self.critic(x)
         loss = F.softplus(-real).mean() + F.softplus(self.critic(false)).mean()
@@ -128,7 +128,8 @@ class GAN(nn.Module):
 
     def generator_loss(self, x: Tensor) -> Tensor:
         """The generator wants its points to be called real; ``x`` only says how many: ()."""
-        return F.softplus(-self.critic(self.sample(len(x)))).mean()
+        z = torch.randn(len(x), self.latent).to(x)
+        return F.softplus(-self.critic(self.generator(z))).mean()
 
     def turns(self) -> Iterator[Turn]:
         """Two players: the critic first."""
@@ -137,8 +138,7 @@ class GAN(nn.Module):
 
     def sample(self, n: int) -> Tensor:
         """G(z), z standard normal."""
-        z = torch.randn(n, self.latent).to(next(self.parameters()))
-        return self.generator(z)
+        return self.generator(torch.randn(n, self.latent))
 
 
 class Diffusion(nn.Module):
