@@ -5,8 +5,7 @@ them, once: it reads prompts, and takes the book's t.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -42,8 +41,7 @@ class ShiftedFlowSchedule(FlowSchedule):
         return self.shift * t / (1 + (self.shift - 1) * t)
 
 
-@dataclass(frozen=True)
-class PromptedConfig:
+class PromptedConfig(NamedTuple):
     """What ``LatentDiffusion`` asks of a network: channels of its latents, and what it is told."""
 
     channels: int

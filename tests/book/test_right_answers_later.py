@@ -146,6 +146,17 @@ RIGHT: dict[str, tuple[str, ...]] = {
         SAME.format("network_time", f"{way}(right(*given))")
         for way in ("torch.tensor", "np.int64", "np.int32")
     ),
+    "7.6-1": edited(
+        "7.6-1", ("t - 1", "t.sub(1)"), ("t - 1", "t + torch.tensor(-1)"),
+        ("net(z_t, t - 1, context)", "net(z_t, t=t - torch.ones_like(t), context=context)"),
+    ),
+    "7.6-2": answers("operations") + (
+        "operations = lambda n, w: (1 + (w not in (0, 1))) * (n * CALL + TEXT) + DECODE",
+    ),
+    "7.6-3": edited(
+        "7.6-3", ("tensor.flatten(1)", "tensor[:, :, 0, 0]"),
+        ("tensor.flatten(1)", "tensor.squeeze()"), ("return name, tensor", "return [name, tensor]"),
+    ),
     "8-1": numbers("half_kept", "1 + 3 / float(stable.alpha_bar[-1])"),
     "8-2": (
         "cosine_times = cosine_times.float()", "cosine_times = cosine_times.numpy()",
