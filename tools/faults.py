@@ -12,7 +12,7 @@ LETTER = (
 )
 SUBSCRIPT = r"_(?:\{([^{}]*)\}|([A-Za-z0-9]))"
 HIDDEN = re.compile(
-    r"\\text(?:tt)?\{[^{}]*\}|\\tag\{[^{}]*\}|\\(?:math[a-z]+|operatorname|begin|end)\s*\{[^{}]*\}"
+    r"\\text(?:tt)?\{[^{}]*\}|\\tag\{[^{}]*\}|\\(?:math[a-z]+|begin|end)\s*\{[^{}]*\}"
 )
 
 

@@ -49,10 +49,9 @@ BUILT_IN = {
     "e": math.e,
     "\\mathcal N": normal,
     "\\mathrm{tr}": torch.trace,
-    "\\operatorname{tr}": torch.trace,
     "\\min": lambda *values: _extreme(torch.minimum, values),
     "\\max": lambda *values: _extreme(torch.maximum, values),
-    "\\operatorname{round}": function("round"),
+    "\\mathrm{round}": function("round"),
     "\\lVert": lambda x: x.square().sum().sqrt() if isinstance(x, Tensor) else abs(x),
     "|": abs,
     "\\langle": lambda a, b: (a * b).sum(-1),  # the inner product of each row

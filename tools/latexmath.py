@@ -36,7 +36,6 @@ FONTS = {
     "\\mathrm",
     "\\mathbb",
     "\\mathbf",
-    "\\operatorname",
 }
 CLOSING = {"(": ")", "[": "]", "\\{": "\\}", "\\lVert": "\\rVert", "\\|": "\\|", "|": "|",
            "\\lvert": "\\rvert", "\\langle": "\\rangle"}  # fmt: skip

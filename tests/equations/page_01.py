@@ -112,6 +112,6 @@ def change_of_density():
     yield {
         "only": (1,), "z_T": z0 * math.exp(k * math.pi / 2),
         r"\log p(z_0)": log_likelihood(denoise, schedule, z0, schedule.times(400)),
-        r"\operatorname{div} v": Rule(lambda values: 2 * k + 0 * values[r"\varphi"]),
+        r"\mathrm{div} v": Rule(lambda values: 2 * k + 0 * values[r"\varphi"]),
         r"\mathcal N": density, "I": I, "tolerance": 1e-4,
     }  # fmt: skip

@@ -195,7 +195,7 @@ def scale():
         "z_0": float(autoencoder.scale) * z, r"\text{scale}": autoencoder.scale,
         r"\texttt{scale}": autoencoder.scale, "E": only(x, z), "x": x, "D": only(z, back),
         r"\mathcal E": only(x, z), r"\mathcal D": only(z, back),
-        r"\operatorname{std}": torch.std, r"\mathrm{std}": torch.std, r"\hat x": back,
+        r"\mathrm{std}": torch.std, r"\hat x": back,
         "tolerance": 1e-5,
     }  # fmt: skip
 

@@ -18,7 +18,7 @@ def best_guess():
     x = points(999).exp()
     yield {
         r"\arg\min_g": Operator(lambda rest: golden(lambda g: rest({"g": g}), -1.0, 6.0)),
-        r"\mathbb E": torch.mean, r"\operatorname{median}": torch.median, "x": x,
+        r"\mathbb E": torch.mean, r"\mathrm{median}": torch.median, "x": x,
         "tolerance": 1e-5,
     }  # fmt: skip
 

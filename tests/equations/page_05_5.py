@@ -68,7 +68,7 @@ def rounding():
     digits = {dtype: 1 - round(math.log2(torch.finfo(dtype).eps)) for dtype in FORMATS}
     for dtype, p in digits.items():
         yield {
-            r"\operatorname{round}": lambda x, dtype=dtype: x.to(dtype).double(), "x": x, "p": p,
+            r"\mathrm{round}": lambda x, dtype=dtype: x.to(dtype).double(), "x": x, "p": p,
             r"\le": _tight, "=": lambda a, b, p=p: a is p and b == digits[torch.float32],
             "values": [digits[torch.float16], digits[torch.bfloat16]],
         }  # fmt: skip
@@ -81,7 +81,7 @@ def loss_scaling():
     g = steps.clamp(low, high) / s
     yield {
         r"\hat g": (s * g).half().double() / s, "g": g, "s": s, r"\le": _tight,
-        r"\operatorname{round}_{16}": lambda x: x.half().double(),
+        r"\mathrm{round}_{16}": lambda x: x.half().double(),
     }  # fmt: skip
 
 

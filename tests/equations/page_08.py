@@ -115,8 +115,8 @@ def gated_branches():
     names = ("b_1", "a_1", "g_1", "b_2", "a_2", "g_2")
     yield dict(zip(names, vectors, strict=True)) | {
         "x": x, "h": h, "y": block(x, e), "e": e, "w": block.modulate.bias, "=": equal,
-        "W": lambda e: e @ block.modulate.weight.T, r"\operatorname{norm}": norm,
-        r"\operatorname{attention}": block.attend, r"\operatorname{MLP}": block.mlp,
+        "W": lambda e: e @ block.modulate.weight.T, r"\mathrm{norm}": norm,
+        r"\mathrm{attention}": block.attend, r"\mathrm{MLP}": block.mlp,
     }  # fmt: skip
 
 
@@ -169,7 +169,7 @@ def floor_of_the_noise_loss():
         yield table(LINEAR) | {
             r"\min_{\hat\epsilon}": Operator(least), r"\epsilon": eps, "s": s, "t": t,
             r"\mathbb{E}": lambda x: torch.as_tensor(x).mean(), "tolerance": 1e-6,
-            r"\operatorname{Var}(\epsilon \mid z_t)": bar / (1 - bar) * open_,
+            r"\mathrm{Var}(\epsilon \mid z_t)": bar / (1 - bar) * open_,
         }  # fmt: skip
 
 
