@@ -5,10 +5,10 @@ import time
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from book.ch05_6_gpu import memory
-from book.ch05_6_gpu.memory import Memory, estimate, held, nbytes, peak_bytes, saved_bytes
+from book.ch05_6_gpu.memory import Memory, estimate, nbytes, peak_bytes, saved_bytes
 from minildm.engine.fit import build
 from minildm.engine.optim import EMA, Muon
 from minildm.unet import UNet, UNetConfig
@@ -21,13 +21,19 @@ def adamw(net):
 
 
 def trained(net, make_optimizer):
-    """After one step every part exists."""
+    """What the tensors of a training take after one step, when every part exists."""
     optimizer, ema = make_optimizer(net), EMA(net, 0.9)
     z, t = torch.randn(3, 2, 7, 7), torch.tensor([1, 5, 9])
     net(z, t, torch.tensor([0, 1, 2])).square().mean().backward()
     optimizer.step()
     ema.update(net)
-    return held(net, optimizer, ema)
+    state = [v for values in optimizer.state.values() for v in values.values()]
+    return Memory(
+        nbytes((*net.parameters(), *net.buffers())),
+        nbytes(p.grad for p in net.parameters() if p.grad is not None),
+        nbytes(v for v in state if isinstance(v, Tensor)),
+        nbytes((*ema.net.parameters(), *ema.net.buffers())),
+    )
 
 
 OPTIMIZERS = {"adamw": adamw, "muon": lambda net: Muon(net, 1e-3)}

@@ -1,11 +1,9 @@
-"""The stopwatches and hooks of chapter 5.6, its estimate, and attention that keeps no maps."""
+"""The stopwatches and hooks of chapter 5.6, and attention that keeps no maps."""
 
-import pytest
 import torch
 from torch import nn
 
 from book.ch05_6_gpu import probes
-from book.ch05_6_gpu.hardware import PEAK, on_gpus
 from book.ch05_6_gpu.memory import fused_attention, saved_bytes
 from book.ch05_6_gpu.probes import Operations, Watch, gradients_pass, layer_types, passes, seconds
 from minildm.unet import UNet, UNetConfig
@@ -71,17 +69,6 @@ def test_operations_are_counted_and_views_are_not():
     with Operations() as counted:
         x.view(16).expand(3, 16)
     assert counted.n == 0
-
-
-def test_the_slower_of_arithmetic_and_starting_counts_and_the_cpu_is_added():
-    found = on_gpus(operations=65e12, kernels=1e6, on_cpu=2.0, tau=1e-6, utilisation=0.5)
-    assert found.keys() == PEAK.keys()
-    t4 = found["NVIDIA T4, float16"]
-    assert (t4.arithmetic, t4.starting, t4.on_cpu) == pytest.approx((2.0, 1.0, 2.0))
-    assert t4.total == pytest.approx(4.0)
-    fast = found["NVIDIA H100 SXM, bfloat16"]
-    assert fast.total == pytest.approx(1.0 + 2.0)
-    assert fast.arithmetic == pytest.approx(2 * 65 / 989)
 
 
 def test_fused_attention_gives_the_same_and_keeps_no_maps():

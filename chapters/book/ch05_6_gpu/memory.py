@@ -1,7 +1,6 @@
 """What a training must hold in memory: estimated from the network, and measured.
 
     estimate         weights, gradients, moments and average, from the sizes of the parameters
-    held             the same parts, counted on the tensors of a training that has made a step
     saved_bytes      activations: what autograd keeps from the forward pass to the backward pass
     fused_attention  no maps of attention among them
     peak_bytes       how far the memory in use rises while something runs, as the device tells
@@ -22,7 +21,6 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from minildm.engine.optim import EMA
 from minildm.engine.settings import CHOICES
 
 LAYERS = (nn.Linear, nn.Conv2d)  # whose weights Muon treats as matrices, with one moment each
@@ -64,21 +62,6 @@ def estimate(
     weights = nbytes((*net.parameters(), *net.buffers()))
     moments = 2 * nbytes(learned) - nbytes(single)
     return Memory(weights, nbytes(learned), moments, weights * averaged, activations)
-
-
-def held(net: nn.Module, optimizer: torch.optim.Optimizer, ema: EMA | None = None) -> Memory:
-    """What the tensors of a training take, after ``backward()`` and a step of the optimiser.
-
-    Above ``estimate`` by the step counters of AdamW, 4 bytes for each tensor of parameters.
-    """
-    state = [v for values in optimizer.state.values() for v in values.values()]
-    average = [] if ema is None else [*ema.net.parameters(), *ema.net.buffers()]
-    return Memory(
-        nbytes((*net.parameters(), *net.buffers())),
-        nbytes(p.grad for p in net.parameters() if p.grad is not None),
-        nbytes(v for v in state if isinstance(v, Tensor)),
-        nbytes(average),
-    )
 
 
 def nbytes(tensors: Iterable[Tensor]) -> int:

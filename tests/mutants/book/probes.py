@@ -1,9 +1,8 @@
-"""Faults in the stopwatches, hooks and estimates of chapter 5.6."""
+"""Faults in the stopwatches, hooks of chapter 5.6."""
 
 from mutants import Mutant
 
 PROBES = "chapters/book/ch05_6_gpu/probes.py"
-HARDWARE = "chapters/book/ch05_6_gpu/hardware.py"
 TESTS = ("tests/book/test_probes.py",)
 
 MUTANTS = [
@@ -15,11 +14,6 @@ MUTANTS = [
         'space == "aten" and name not in VIEWS', 'space == "aten"', TESTS),
     Mutant(0, 'the hook sees the gradient and does not change it', PROBES,
         'output.register_hook(change)', 'output.register_hook(lambda g: None)', TESTS),
-    Mutant(0, 'starting and arithmetic are added', HARDWARE,
-        'return max(self.arithmetic, self.starting) + self.on_cpu',
-        'return self.arithmetic + self.starting + self.on_cpu', TESTS),
-    Mutant(0, 'the share of the peak multiplies', HARDWARE,
-        'Times(operations / (utilisation * peak)', 'Times(operations * utilisation / peak', TESTS),
     Mutant(0, 'maps of attention are kept', 'chapters/book/ch05_6_gpu/memory.py',
         '"scaled_dot_product_attention", fused', '"softsign", fused', TESTS),
 ]  # fmt: skip
