@@ -14,6 +14,8 @@ import jupytext
 import nbformat
 from citations import cited, expand, read_bibliography
 from crosslinks import chapters, link_mentions, number_of, way_on
+from first_cell import NAME as FIRST
+from first_cell import address, first_cell
 from nbformat import NotebookNode
 
 BOOK = Path(__file__).resolve().parents[1]
@@ -24,6 +26,7 @@ BIBLIOGRAPHY = CHAPTERS / "references.bib"
 MAX_BYTES = 400_000
 MIN_ALT = 20
 MIN_EXERCISES = 3
+IMPORTS = "imports"  # the cell of this name is folded in JupyterLab
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 CHECK_CALL = re.compile(r"\bcheck\(\s*[\"']([^\"']+)[\"']")
 MARKDOWN_IMAGE = re.compile(r"!\[([^\]]*)\]\([^)]*\)")
@@ -40,6 +43,7 @@ def source_notebook(path: Path, bibliography: Path = BIBLIOGRAPHY) -> NotebookNo
     """The notebook that a text source stands for, without outputs: names become cell ids.
 
     Citations and mentions of other chapters become links; a last cell of text ends with the way on.
+    The imports are folded, and after the title comes the cell that fetches the book.
     Raises `ValueError` with everything that is wrong with the source.
     """
     notebook = jupytext.read(path)
@@ -54,10 +58,13 @@ def source_notebook(path: Path, bibliography: Path = BIBLIOGRAPHY) -> NotebookNo
         cell.id = cell.metadata["name"]
         tags = cell.metadata.get("tags")
         cell.metadata = NotebookNode({"tags": tags} if tags else {})
+        if cell.id == IMPORTS:
+            cell.metadata["jupyter"] = {"source_hidden": True}
         if cell.cell_type == "markdown":
             cell.source = expand(link_mentions(cell.source, book, own), entries, keys)
     if notebook.cells[-1].cell_type == "markdown":
         notebook.cells[-1].source += way_on(book, own)
+    notebook.cells.insert(1, first_cell(address()))
     language = {"name": "python", "pygments_lexer": "ipython3"}
     notebook.metadata = NotebookNode({"kernelspec": KERNELSPEC, "language_info": language})
     notebook.nbformat, notebook.nbformat_minor = 4, 5
@@ -74,6 +81,8 @@ def check_names(notebook: NotebookNode) -> list[str]:
             problems.append(f"a {cell.cell_type} cell has no name, add {how}: {_start(cell)}")
         elif not NAME.fullmatch(name):
             problems.append(f"the name {name!r} is not lower-case letters, digits and hyphens")
+        elif name == FIRST:
+            problems.append(f"the name {name!r} is that of the cell which the build adds")
     counts = Counter(name for name in names if name)
     problems += [f"the name {name!r} occurs {n} times" for name, n in counts.items() if n > 1]
     return problems
@@ -108,6 +117,7 @@ def _input(cell: NotebookNode) -> dict:
         "cell_type": cell.cell_type,
         "source": cell.source,
         "tags": list(cell.metadata.get("tags", [])),
+        "folded": cell.metadata.get("jupyter", {}),
     }
 
 

@@ -30,10 +30,12 @@ from book_rules import (
     check_size,
     source_notebook,
 )
+from first_cell import NAME as FIRST
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 COSTS = "costs.json"
+KEPT = ("cellView", "jupyter", "tags")  # of a cell's metadata: what folds it, and its tags
 PROGRESS_BAR = re.compile(r"\d+%\||\d+it \[")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -90,7 +92,7 @@ def clean(notebook: NotebookNode) -> NotebookNode:
     """Drop, in place, what a page does not need: stderr, widgets, second copies, versions."""
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
-        cell.metadata = NotebookNode({k: v for k, v in cell.metadata.items() if k == "tags"})
+        cell.metadata = NotebookNode({k: v for k, v in cell.metadata.items() if k in KEPT})
         if cell.cell_type != "code":
             continue
         for output in cell.outputs:
@@ -107,12 +109,21 @@ def clean(notebook: NotebookNode) -> NotebookNode:
 
 
 def reuse_outputs(notebook: NotebookNode, built: NotebookNode) -> None:
-    """Take the outputs of `built`, whose code must be the same; else `ValueError`."""
+    """Take the outputs of `built`, whose code must be the same; else `ValueError`.
+
+    The cell that fetches the book may be another: it has no outputs.
+    """
     new, old = [[c for c in n.cells if c.cell_type == "code"] for n in (notebook, built)]
-    if [c.source for c in new] != [c.source for c in old]:
+    own, stored = [[c for c in cells if c.get("id") != FIRST] for cells in (new, old)]
+    if [c.source for c in own] != [c.source for c in stored]:
         raise ValueError("the code changed: build without --keep-outputs")
-    for cell, stored in zip(new, old, strict=True):
-        cell.outputs, cell.execution_count = stored.outputs, stored.execution_count
+    for cell, before in zip(own, stored, strict=True):
+        cell.outputs = before.outputs
+    for count, cell in enumerate(new, 1):
+        cell.execution_count = count
+        for output in cell.outputs:
+            if output.output_type == "execute_result":
+                output.execution_count = count
 
 
 @contextlib.contextmanager

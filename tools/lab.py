@@ -1,6 +1,7 @@
 """Open JupyterLab on the first page of the book: the notebook that sorts first in chapters/.
 
 python tools/lab.py [options for jupyter lab]
+python tools/lab.py --settings    only the settings of the first screen; for Binder
 """
 
 import json
@@ -59,6 +60,9 @@ def write_settings(environment: Path) -> Path | None:
 
 def main() -> int:
     """Say what is missing, start JupyterLab and stay until it ends."""
+    if sys.argv[1:] == ["--settings"]:
+        write_settings(Path(sys.prefix))
+        return 0
     check_machine.main(["--problems"])
     if not check_machine.installed("jupyterlab"):
         return 1

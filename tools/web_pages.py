@@ -20,6 +20,7 @@ from urllib.parse import unquote
 import nbformat
 from book_rules import picture_alts
 from crosslinks import Chapter, chapters
+from first_cell import NAME as FIRST
 from nbformat import NotebookNode
 
 BOOK = Path(__file__).resolve().parents[1]
@@ -64,6 +65,8 @@ def notebook_page(
     page = nbformat.from_dict(notebook)
     cells = []
     for cell in page.cells:
+        if cell.id == FIRST:  # on the page nothing runs
+            continue
         cell.metadata["book_cell"] = cell.id
         if cell.cell_type == "markdown":
             cell.source = f'<div id="{cell.id}"></div>\n\n{with_slugs(cell.source)}'

@@ -174,7 +174,7 @@ def test_a_built_chapter_keeps_the_rules(built, notebook, source):
     assert book_rules.check_exercises(notebook, "07_small", STUBS) == []
     assert book_rules.check_pairs(built, built) == []
     assert [c.id for c in notebook.cells] == [
-        "title", "sum", "figure-comes", "figure", "exercises", "end",
+        "title", "install", "sum", "figure-comes", "figure", "exercises", "end",
     ]  # fmt: skip
     assert cell(notebook, "figure").metadata == {"tags": ["nbval-ignore-output"]}
 
@@ -186,7 +186,8 @@ def test_the_builder_leaves_only_what_belongs_on_a_page(notebook):
     assert set(data) == {"image/png", "text/plain"}, "the picture is stored once"
     assert data["text/plain"] == "A straight line rises from 0 to 1."
     assert notebook.metadata.language_info == {"name": "python", "pygments_lexer": "ipython3"}
-    assert all(set(c.metadata) <= {"tags"} for c in notebook.cells), "no times of execution"
+    kept = {key for c in notebook.cells for key in c.metadata}
+    assert kept == {"cellView", "jupyter", "tags"}, "no times of execution"
 
 
 def test_building_twice_gives_the_same_bytes(built):
@@ -209,6 +210,22 @@ def test_new_text_keeps_outputs_but_new_code_does_not(built, tmp_path):
         build_book.build(path, tmp_path, keep=True)
 
 
+def test_outputs_are_kept_when_only_the_first_cell_is_new(built, tmp_path, notebook):
+    """It tells no results; the counts of the others follow, also within their outputs."""
+    (tmp_path / "07_small.md").write_bytes((built / "07_small.md").read_bytes())
+    result = nbformat.v4.new_output("execute_result", {"text/plain": "4"}, execution_count=1)
+    cell(notebook, "sum").outputs.append(result)
+    notebook.cells = [c for c in notebook.cells if c.id != "install"]
+    for count, c in enumerate((c for c in notebook.cells if c.cell_type == "code"), 1):
+        c.execution_count = count
+    nbformat.write(notebook, tmp_path / "07_small.ipynb")
+    build_book.build(tmp_path / "07_small.md", tmp_path, keep=True)
+    new = nbformat.read(tmp_path / "07_small.ipynb", as_version=4)
+    assert [c.execution_count for c in new.cells if c.cell_type == "code"] == [1, 2, 3, 4]
+    assert cell(new, "sum").outputs[-1].execution_count == 2
+    assert "image/png" in picture(new).data
+
+
 def test_a_chapter_that_breaks_a_rule_is_not_written(built, tmp_path):
     path = tmp_path / "07_small.md"
     path.write_text(SMALL.replace("## Summary", "## The end"), encoding="utf-8")
@@ -227,12 +244,13 @@ PICTURE = '<p><img src="data:image/png;base64,AAAA"></p>'
 BROKEN = {  # what is done to the notebook `nb`, whose first cell with outputs is `sum`
     "sum.source += 'print(5)'": "differs from the source in source",
     "nb.cells[-1].source += ' More.'": "differs from the source in source",
-    "del nb.cells[2]": "5 cells, but the source has 6",
+    "del nb.cells[2]": "6 cells, but the source has 7",
     "nb.cells[0], nb.cells[2] = nb.cells[2], nb.cells[0]": "differs from the source in id",
+    "del cell(nb, 'install').metadata['jupyter']": "differs from the source in folded",
     "del cell(nb, 'figure').metadata['tags']": "differs from the source in tags",
     "sum.id = 'a1b2c3d4'": "differs from the source in id",
     "sum.execution_count = None": "was never executed",
-    "sum.execution_count = 9": "has execution count 9, expected 1",
+    "sum.execution_count = 9": "has execution count 9, expected 2",
     "sum.outputs.append(ERROR)": "ends in ValueError: no",
     "sum.outputs.append(STDERR)": "stores stderr",
     "sum.outputs.append(WIDGET)": "stores a widget",
@@ -260,6 +278,7 @@ def test_a_broken_notebook_is_refused(damage, notebook, source):
         ('+++ {"name": "end"}', "+++", "a markdown cell has no name"),
         (":name: sum", ":name: figure", "the name 'figure' occurs 2 times"),
         (":name: sum", ":name: The_Sum", "'The_Sum' is not lower-case"),
+        (":name: sum", ":name: install", "'install' is that of the cell which the build adds"),
         ("[@ho2020ddpm]", "[@nobody1900]", "cites [@nobody1900], not in references.bib"),
     ],
 )
@@ -383,7 +402,7 @@ def test_nbval_compares_outputs_and_overlooks_the_live_copy(built, notebook, tmp
     result = subprocess.run(
         command, cwd=BOOK, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
     )
-    assert "1 failed, 5 passed" in result.stdout, "the stored copy agrees, the changed one differs"
+    assert "1 failed, 7 passed" in result.stdout, "the stored copy agrees, the changed one differs"
     assert "two and two is 5" in result.stdout
 
 

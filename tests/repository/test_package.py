@@ -3,6 +3,7 @@
 import ast
 import importlib.metadata
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -163,6 +164,21 @@ def test_an_installed_library_trains_on_own_pictures(wheel, tmp_path):
     for part in ("$MINILDM_DATA (not set)", str(package / "data" / "checkpoints"),
                  "installed without the book's data: set MINILDM_DATA to"):  # fmt: skip
         assert part in said["no_book"]
+
+
+def test_the_lines_of_the_readme_draw(wheel, tmp_path):
+    text = (BOOK / "README.md").read_text(encoding="utf-8").split("## Use the library")[1]
+    lines = text.split("```python\n")[1].split("```")[0]
+    package, work = tmp_path / "package", tmp_path / "work"
+    zipfile.ZipFile(wheel).extractall(package)
+    work.mkdir()
+    run = subprocess.run(
+        [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(package)!r})\n{lines}"],
+        cwd=work, capture_output=True, text=True, timeout=300, check=False,
+        env={**os.environ, "MINILDM_DATA": str(BOOK / "data" / "checkpoints")},
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert np.asarray(Image.open(work / "digits.png")).std() > 20
 
 
 # --- what it may need ----------------------------------------------------------------------------

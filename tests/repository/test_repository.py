@@ -45,7 +45,8 @@ def pins():
 def test_the_conda_environment_is_the_one_of_pyproject():
     environment = yaml.safe_load(read("environment.yml"))
     *conda, nested = environment["dependencies"]
-    assert {f"python{PROJECT['requires-python']}", "pip"} == set(conda)
+    oldest = PROJECT["requires-python"].removeprefix(">=")
+    assert {f"python={oldest}", "pip"} == set(conda), "one version: Binder reads it no other way"
     options = {line for line in nested["pip"] if line.startswith("-")}
     named = {line for line in nested["pip"] if not line.startswith("-")}
     assert options == {"--constraint constraints.txt", "--editable .[book]"}
@@ -136,6 +137,20 @@ def test_the_first_screen_is_the_book(tmp_path, capsys):
     assert "stay as they are" in capsys.readouterr().err
 
 
+def test_on_binder_the_first_screen_is_the_book_too(tmp_path, monkeypatch):
+    assert read("postBuild").splitlines()[0] == "#!/bin/sh", "Binder starts it as a program"
+    assert os.name == "nt" or os.access(BOOK / "postBuild", os.X_OK)
+    [command] = [line for line in read("postBuild").splitlines() if not line.startswith("#")]
+    program, *options = command.removeprefix("python ").split()
+    assert Path(program) == Path("tools/lab.py")
+    monkeypatch.setattr(sys, "argv", [program, *options])
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(lab.os, "execv", None)
+    assert lab.main() == 0
+    [settings] = tmp_path.rglob("overrides.json")
+    assert json.loads(settings.read_text()) == SETTINGS
+
+
 def test_what_is_missing_is_said_before_jupyterlab_opens(monkeypatch, capsys):
     monkeypatch.setattr(lab, "write_settings", lambda folder: None)
     monkeypatch.setattr(lab.check_machine, "installed", lambda name: None)
@@ -190,6 +205,39 @@ def test_continuous_integration_runs_the_command_of_the_readme():
         assert set(jobs[job]["strategy"]["matrix"]["os"]) == systems
         assert jobs[job]["steps"][-1]["run"].startswith(command)
     assert jobs["newest"]["steps"][-1]["run"].endswith("CONSTRAINTS=")
+
+
+def test_forms_for_issues_are_what_github_reads():
+    kinds = {"input", "textarea", "dropdown", "checkboxes", "markdown"}
+    forms = sorted((BOOK / ".github" / "ISSUE_TEMPLATE").glob("[0-9]_*.yml"))
+    assert len(forms) == 4
+    for path in forms:
+        form = yaml.safe_load(path.read_text(encoding="utf-8"))
+        assert set(form) == {"name", "description", "title", "labels", "body"}
+        for part in form["body"]:
+            assert set(part) <= {"type", "id", "attributes", "validations"}
+            assert part["type"] in kinds and part["attributes"]["label"]
+            assert (part["type"] == "dropdown") == ("options" in part["attributes"])
+        assert any(part.get("validations", {}).get("required") for part in form["body"])
+        assert len({part["id"] for part in form["body"]}) == len(form["body"])
+
+
+def test_the_changelog_begins_with_this_version():
+    newest, *others = re.findall(r"^## (\S+)(?:, (\S+))?$", read("CHANGELOG.md"), re.MULTILINE)
+    if newest[0] == "Unreleased":
+        newest, *others = others
+    date = str(yaml.safe_load(read("CITATION.cff"))["date-released"])
+    assert newest == (PROJECT["version"], date)
+
+
+def test_the_line_of_facts_is_true():
+    [line] = [x for x in read("README.md").splitlines() if x.startswith("Version ")]
+    jobs = yaml.safe_load(read(".github/workflows/test.yml"))["jobs"]
+    systems = {"ubuntu-latest": "Linux", "macos-latest": "macOS", "windows-latest": "Windows"}
+    assert set(jobs["pinned"]["strategy"]["matrix"]["os"]) == set(systems)
+    facts = [f"Version {PROJECT['version']}", "Python 3.11 or newer", *systems.values()]
+    facts += ["code: [MIT](LICENSE)", "[CC BY 4.0](LICENSE-TEXT)", "(.github/workflows/test.yml)"]
+    assert [fact for fact in facts if fact not in line] == []
 
 
 def test_version_and_licences_agree():
