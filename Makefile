@@ -5,6 +5,7 @@
 #   make book    rebuild the notebooks from chapters/source/
 #                (CHAPTER=04_3 for one; KEEP=1 if only text changed: nothing is run)
 #   make web     the book as a site, from the stored notebooks
+#   make slides  the decks of the course; make assignments, make questions: its other parts
 #
 # Needed: make, and Python 3.11 or newer (PYTHON=python3.12 to choose one).
 
@@ -33,9 +34,11 @@ BOOK     := $(VENV)/.installed-book-$(SET)
 TESTS    := $(VENV)/.installed-tests-$(SET)
 BROWSER  := $(VENV)/.installed-browser-$(SET)
 WEB      := $(VENV)/.installed-web-$(SET)
+COURSE   := $(VENV)/.installed-course-$(SET)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test book pages lint mutants mutants-changed rounding browser-test web web-pdf
+.PHONY: help lab test book pages lint mutants mutants-changed rounding browser-test web web-pdf \
+  slides assignments questions course-test
 
 help:
 	@echo "make lab           open the book in JupyterLab"
@@ -47,6 +50,10 @@ help:
 	@echo "                   in what a day's changes touched, and a part of the others)"
 	@echo "make rounding      run all as other processors would round (hours; ROUNDING_ARGS=--quick)"
 	@echo "make web           build the book as a site, into outputs/web (web-pdf: a PDF of each chapter)"
+	@echo "make slides        the decks of the course, into outputs/course/slides (see course/README.md)"
+	@echo "make assignments   the exercises without solutions, for students and for nbgrader"
+	@echo "make questions     the question bank as Moodle XML and GIFT"
+	@echo "make course-test   take a week's assignment through nbgrader: released, answered, graded"
 	@echo "make browser-test  open and run a chapter in a real browser (needs Chromium)"
 
 $(PY):
@@ -70,6 +77,10 @@ $(WEB): $(NEEDS) | $(PY)
 	$(INSTALL) -e ".[book,web]"
 	@touch $@ $(BOOK)
 
+$(COURSE): $(NEEDS) | $(PY)
+	$(INSTALL) -e ".[book,tests,compare,course]"
+	@touch $@ $(BOOK) $(TESTS)
+
 lab: $(BOOK)
 	@$(PY) tools/lab.py $(LAB_ARGS)
 
@@ -83,7 +94,7 @@ test mutants mutants-changed: export OMP_NUM_THREADS = 1
 test mutants mutants-changed: export OMP_WAIT_POLICY = passive
 
 test: $(TESTS)
-	$(PY) -m pytest tests chapters --ignore tests/browser --nbval --nbval-current-env \
+	$(PY) -m pytest tests chapters --ignore tests/browser --ignore tests/course --nbval --nbval-current-env \
 	  --nbval-sanitize-with tests/nbval_sanitize.cfg -n 2 --dist loadfile --no-loadscope-reorder \
 	  $(PYTEST_ARGS)
 
@@ -112,3 +123,17 @@ web: $(WEB)
 
 web-pdf: $(WEB) $(BROWSER)
 	$(PY) tools/build_web.py --pdf
+
+slides: $(WEB) $(BROWSER)
+	$(PY) tools/course.py slides
+
+assignments: $(BOOK)
+	$(PY) tools/course.py assignments
+
+questions: $(BOOK)
+	$(PY) tools/course.py questions
+
+course-test: export OMP_NUM_THREADS = 1
+course-test: export OMP_WAIT_POLICY = passive
+course-test: $(COURSE)
+	$(PY) -m pytest tests/course $(PYTEST_ARGS)

@@ -226,3 +226,7 @@ if __name__ == "__main__":
     page = readme((BOOK / "README.md").read_text(encoding="utf-8"))
     replace_files(BOOK, {"README.md": page.encode()})
     print("README.md")
+    from course import syllabus
+
+    syllabus()
+    print("course/README.md")

@@ -20,7 +20,7 @@ from spellchecker import SpellChecker
 LISTED = BOOK / "tests" / "words.txt"
 PAGES = (
     "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md", "data/README.md",
-    "docs/architecture.md", "docs/going_on.md", "docs/stable_diffusion.md",
+    "course/README.md", "docs/architecture.md", "docs/going_on.md", "docs/stable_diffusion.md",
 )  # fmt: skip
 NOT_PROSE = re.compile(
     r"<!-- figures: made by `python .*?<!-- end -->"  # names of packages and processors

@@ -28,7 +28,9 @@ DOCUMENTS = (
     "glossary", "notation", "equations", "figures", "errata", "article", "stable_diffusion",
     "going_on", "architecture",
 )  # fmt: skip
-PLAIN = ("CONTRIBUTING.md", "CHANGELOG.md", "data/README.md", "benchmarks/README.md")
+PLAIN = (
+    "CONTRIBUTING.md", "CHANGELOG.md", "course/README.md", "data/README.md", "benchmarks/README.md",
+)  # fmt: skip
 PARTS = {  # title of a part: the first digits of its chapters
     "Begin": "0123",
     "The mathematics": "4",

@@ -6,8 +6,9 @@ A chapter asks, the reader answers, `check` replies with one of three lines:
                                 # [not yet] ...    a hint that fits this answer
                                 # [ok] ...         solved
 
-`hint("4.3-2")` gives a nudge before any attempt, `reveal("4.3-2")` shows the solution;
-`said(guess)` repeats what the reader guessed before the answer was there.
+`hint("4.3-2")` gives a nudge before any attempt, `reveal("4.3-2")` shows the solution, unless the
+environment variable MINILDM_NO_SOLUTIONS is set; `said(guess)` repeats what the reader guessed
+before the answer was there; `judged("4.3-2", my_betas)` is for a program that grades.
 
 Each chapter has its own, `ch04_3_gaussian/exercises.py` for chapter 4.3, with a list `EXERCISES`.
 A check is a pure function of the answer, so that the tests can call it with the solution and with
@@ -18,10 +19,13 @@ import contextlib
 import functools
 import importlib
 import inspect
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+NO_SOLUTIONS = "MINILDM_NO_SOLUTIONS"  # in the environment: reveal shows none
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,11 @@ def said(guess: Any) -> str:
 
 
 def reveal(id: str) -> None:
-    """Print the solution of exercise `id`."""
+    """Print the solution of exercise `id`; a course may switch that off."""
     exercise = find(id)
+    if os.environ.get(NO_SOLUTIONS):
+        print(f"{NO_SOLUTIONS} is set here: solutions are not shown. Try hint({id!r}).")
+        return
     print(f"# Exercise {exercise.id}: {exercise.title}\n{exercise.solution.strip()}")
 
 
@@ -73,6 +80,22 @@ def verdict(exercise: Exercise, answer: Any) -> str:
     """The line that `check` prints; a wrong type or shape is a wrong answer, not a crash."""
     if is_blank(answer):
         return f"[todo] {exercise.id}: {exercise.title}. Replace the `...` and run the cell again."
+    complaint = _complaint(exercise, answer)
+    if complaint is not None:
+        return f"[not yet] {exercise.id}: {complaint}"
+    return " ".join(f"[ok] {exercise.id}: {exercise.praise or 'solved.'}".split())
+
+
+def judged(id: str, answer: Any) -> str | None:
+    """None if the answer to exercise `id` is right, else the hint: what a grader asserts."""
+    exercise = find(id)
+    if is_blank(answer):
+        return f"not answered: {exercise.title}"
+    return _complaint(exercise, answer)
+
+
+def _complaint(exercise: Exercise, answer: Any) -> str | None:
+    """The hint for an answer, or None if it is right; whatever the answer is, nothing is raised."""
     try:
         complaint = exercise.check(answer)
     except Exception:  # whatever the reader wrote: the reply is a hint, not a traceback
@@ -80,10 +103,9 @@ def verdict(exercise: Exercise, answer: Any) -> str:
             f"your answer is {_describe(answer)}, and could not be checked: it is another kind of "
             f"thing than the exercise asks for ({exercise.title})"
         )
-    if complaint is not None:
-        complaint = _own_fault(exercise, answer) or complaint
-        return f"[not yet] {exercise.id}: {complaint}"
-    return " ".join(f"[ok] {exercise.id}: {exercise.praise or 'solved.'}".split())
+    if complaint is None:
+        return None
+    return _own_fault(exercise, answer) or complaint
 
 
 def _own_fault(exercise: Exercise, answer: Any) -> str | None:

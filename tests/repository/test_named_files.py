@@ -9,7 +9,7 @@ from registry import resolve
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "chapters" / "source").glob("*.md"))
-PAGES = ("README.md", "CONTRIBUTING.md", "benchmarks/README.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "benchmarks/README.md", "course/README.md")
 DOCUMENTS = [*sorted((ROOT / "docs").glob("*.md")), *(ROOT / name for name in PAGES)]
 BOOK = sorted((ROOT / "chapters" / "book").rglob("*.py"))
 ROOMS = "minildm|chapters|data|docs|tools|benchmarks|tests"

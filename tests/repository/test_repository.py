@@ -65,7 +65,9 @@ def test_a_plain_install_brings_little_and_the_book_the_rest():
     plain = {"accelerate", "numpy", "pillow", "safetensors", "torch", "tqdm"}
     assert set(requirements()) == plain
     extras = PROJECT["optional-dependencies"]
-    assert set(extras) == {"book", "data", "hub", "tests", "browser", "compare", "web"}
+    assert set(extras) == {
+        "book", "data", "hub", "tests", "browser", "compare", "web", "course",
+    }  # fmt: skip
     spec = {name: str(r.specifier) for name, r in requirements("book").items()}
     assert {name: spec[name] for name in map(_name, extras["data"])} == {
         name: str(r.specifier) for name, r in requirements("data").items() if name not in plain
@@ -176,10 +178,11 @@ def test_the_readme_lists_every_chapter():
 
 def test_commands_in_the_documents_exist():
     targets = set(re.findall(r"^([a-z][a-z-]*):", read("Makefile"), re.MULTILINE))
-    assert {"lab", "test", "book", "lint", "mutants", "browser-test", "web", "web-pdf"} <= targets
+    assert {"lab", "test", "book", "lint", "mutants", "browser-test", "web", "web-pdf",
+            "slides", "assignments", "questions", "course-test"} <= targets  # fmt: skip
     workflows = [str(path.relative_to(BOOK)) for path in BOOK.glob(".github/workflows/*.yml")]
     assert len(workflows) == 2
-    for name in ("README.md", "CONTRIBUTING.md", ".ci/run", *workflows):
+    for name in ("README.md", "CONTRIBUTING.md", "course/README.md", ".ci/run", *workflows):
         asked = set(re.findall(r"^\s*(?:- run: )?make ([a-z-]+)", read(name), re.MULTILINE))
         assert asked <= targets, name
 

@@ -36,5 +36,5 @@ MUTANTS = [
         'beta, alpha_bar = torch.tensor([0.02, 0.3], dtype=torch.float64)', 'beta, alpha_bar = 0.02, 0.3',
         (EXERCISES,)),
     Mutant(0, 'a forgotten return is not told', 'chapters/book/exercises.py',
-        'complaint = _own_fault(exercise, answer) or complaint', 'pass', (EXERCISES,)),
+        'return _own_fault(exercise, answer) or complaint', 'return complaint', (EXERCISES,)),
 ]
