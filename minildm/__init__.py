@@ -8,6 +8,7 @@
     engine/                                         the loop: read it to resume, or for a GPU
     files/  checks/                                 models and pictures on disk; error messages
     shapes/                                         captioned shapes, and a judge that reads them
+    emoji/                                          real drawings with real names
     stable_diffusion/                               the same sampler with real weights
 
 Every name below can be had from here: ``from minildm import LatentDiffusion, sample, ddim``. Its

@@ -29,6 +29,7 @@ SIDE = 192  # pixels that a small picture is enlarged to, at most, so that it ca
 # Times: on two cores of the machine that trained the models of the book, see their metrics.json.
 TRAININGS = {
     "digits": "a model of handwritten digits, which draws what class is asked; 2 minutes",
+    "emoji": "the text-to-image model of real drawings; two hours (needs the extra emoji)",
     "shapes": "the text-to-image model of captioned shapes; an hour",
 }
 DATA_SETS = ("mnist", "fashion-mnist", "cifar-10")

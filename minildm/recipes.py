@@ -4,7 +4,8 @@
     train(config, out, progress, resume)    trains, and writes the result to the folder ``out``
 
 ``config`` is a frozen dataclass: its settings are what ``--set`` can change. Checkpoints of the
-training itself go to ``out / "training"``. The text-to-image model is in shapes/training.py.
+training itself go to ``out / "training"``. The text-to-image models are
+in shapes/training.py and emoji/training.py.
 """
 
 from collections.abc import Callable
@@ -17,6 +18,7 @@ import torch
 
 from minildm.autoencoder import AutoencoderConfig
 from minildm.data import digits
+from minildm.emoji.training import EmojiTraining, train_emoji
 from minildm.engine.devices import is_main_process
 from minildm.engine.records import write_record
 from minildm.engine.settings import FitConfig
@@ -107,5 +109,6 @@ def check_fit(config: Any) -> None:
 
 RECIPES = {
     "digits": Recipe(DigitsTraining(), train_digits, "3 8"),
+    "emoji": Recipe(EmojiTraining(), train_emoji, "astronaut"),
     "shapes": Recipe(ShapesTraining(), train_shapes, f'"{EXAMPLE}"'),
 }

@@ -130,6 +130,13 @@ def measure_distances(seeds: list[int]) -> dict:
     return measure_distances(_book("shapes"), seeds)
 
 
+def measure_emoji_judge(seeds: list[int]) -> dict:
+    """how often the judge of drawings knows real ones: moved, blurred, recoloured (extra emoji)"""
+    from book.ch05_7_real_drawings.measure import measure_judge
+
+    return measure_judge(seeds)
+
+
 def measure_background(seeds: list[int]) -> dict:
     """VAE, GAN and diffusion model of chapter 1, trained once per seed (try 0 to 7)"""
     from book.ch01_background.measure import measure_background
@@ -161,6 +168,7 @@ MEASURES = {
     "guidance": measure_guidance,
     "guidance-ways": measure_ways,
     "distances": measure_distances,
+    "emoji-judge": measure_emoji_judge,
     "background": measure_background,
     "background-tuning": tune_background,
 }

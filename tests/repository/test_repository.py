@@ -66,7 +66,7 @@ def test_a_plain_install_brings_little_and_the_book_the_rest():
     assert set(requirements()) == plain
     extras = PROJECT["optional-dependencies"]
     assert set(extras) == {
-        "book", "data", "hub", "tests", "browser", "compare", "web", "course",
+        "book", "data", "hub", "tests", "browser", "compare", "web", "course", "emoji",
     }  # fmt: skip
     spec = {name: str(r.specifier) for name, r in requirements("book").items()}
     assert {name: spec[name] for name in map(_name, extras["data"])} == {
