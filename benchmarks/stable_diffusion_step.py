@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from benchmarks import rivals
-from benchmarks.live_bytes import live_bytes
 from benchmarks.measure import Options, Row, interleaved
+from book.ch07_6_stable_diffusion.live import peak
 from minildm.stable_diffusion.autoencoder import KLAutoencoder, KLAutoencoderConfig
 from minildm.stable_diffusion.unet import ConditionalUNet, ConditionalUNetConfig
 
@@ -63,7 +63,7 @@ def _alike(theirs: Any, ours: nn.Module) -> Any:
 def run(options: Options) -> dict:
     found, note = calls(options)
     seconds = interleaved(found, options, process_time)
-    memory = {name: live_bytes(call) for name, call in found.items()}
+    memory = {name: peak(call) for name, call in found.items()}
     side = max(options.sizes)
     return {"side": side, "seconds": seconds, "live_bytes": memory, "notes": [note] * bool(note)}
 

@@ -41,6 +41,16 @@ class Condition(NamedTuple):
                     "this network has no condition; set classes, or another kind, in its config"
                 )
             return None
+        return self.heard(z_t, condition, drop, null)
+
+    def heard(
+        self,
+        z_t: Tensor,
+        condition: Tensor | None,
+        drop: Tensor | None,
+        null: Callable[[Tensor], Tensor],
+    ) -> Tensor:
+        """``told`` where the network has a kind of condition: then it always hears something."""
         if condition is None:
             dtype, shape = next(iter(self._forms(z_t).items()))
             sizes = [1 if n == "L" else n for n in shape]

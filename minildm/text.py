@@ -171,8 +171,7 @@ class TextUNet(nn.Module):
         Raises ValueError for a condition of the wrong kind, shape or range.
         """
         z_t, t = check_latents(z_t, t, self.config.channels, self.text.positions, drop)
-        condition = self.config.condition.told(z_t, condition, drop, self.null)
-        assert condition is not None  # a text, or none: this network is always told
+        condition = self.config.condition.heard(z_t, condition, drop, self.null)
         words = condition if condition.is_floating_point() else self.encode(condition)
         # PAD up to a multiple of 16: full vectors of a processor, attention in half the time
         words = F.pad(words, (0, 0, 0, -words.shape[1] % 16))  # (B, L, dim), L a multiple of 16

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from minildm.checks import inputs
 from minildm.checks.inputs import NotFinite
 from minildm.engine.devices import (
+    Interrupt,
     Randomness,
     accelerated,
     check_device,
@@ -84,24 +85,9 @@ def fit(
             yield from run.keeper.begin(run, resume)
         while run.step < config.steps:
             with postponed(wanted=run.world == 1) as interrupt:
-                with run.one_step():
-                    for group in run.optimizer.param_groups:
-                        group["lr"] = config.lr_at(run.step)
-                    indices = batch_indices(n, config.batch, run.step, config.seed)
-                    parts = run.backward(indices[run.rank :: run.world])
-                    norm = accelerator.clip_grad_norm_(net.parameters(), config.clip)
-                    run.note(norm.detach(), parts)
-                    run.optimizer.step()
-                    run.optimizer.zero_grad()
-                    if ema is not None:
-                        ema.update(net)
+                run.one_step(n)
                 record = run.record() if run.due(config.log_every) else None
-                if run.due(config.save_every) or interrupt.asked:
-                    run.check_weights()
-                if run.keeper and record:
-                    run.keeper.log(record)
-                if run.keeper and (run.due(config.save_every) or interrupt.asked):
-                    run.keeper.save(run)
+                run.keep(record, interrupt)
             if interrupt.asked:
                 raise run.interrupted()
             if every_save and run.due(config.save_every):
@@ -161,9 +147,23 @@ class _Training:
         """Whether something is to be done now that is done ``every`` so many steps, and at last."""
         return self.step == self.config.steps or self.step % every == 0
 
+    def one_step(self, n: int) -> None:
+        """Learn from this process's share of the step's batch, drawn from n samples."""
+        with self.counted():
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.config.lr_at(self.step)
+            indices = batch_indices(n, self.config.batch, self.step, self.config.seed)
+            parts = self.backward(indices[self.rank :: self.world])
+            norm = self.accelerator.clip_grad_norm_(self.net.parameters(), self.config.clip)
+            self.note(norm.detach(), parts)
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+            if self.ema is not None:
+                self.ema.update(self.net)
+
     @contextmanager
-    def one_step(self) -> Iterator[None]:
-        """Time and count what is in the block; Diverged where it meets NotFinite."""
+    def counted(self) -> Iterator[None]:
+        """Time what is in the block, and count it as a step; Diverged where it meets NotFinite."""
         start = perf_counter()
         try:
             yield
@@ -250,7 +250,18 @@ class _Training:
         error.add_note(note)
         return error
 
-    # --- what is seen of it ----------------------------------------------------------------------
+    # --- what is seen of it, and kept -------------------------------------------------------------
+
+    def keep(self, record: Progress | None, interrupt: Interrupt) -> None:
+        """Log the record; save a checkpoint if one is due or Ctrl-C was pressed. Both in the
+        folder, if there is one; weights that would be saved must be finite in any case.
+        """
+        if self.due(self.config.save_every) or interrupt.asked:
+            self.check_weights()
+        if self.keeper and record:
+            self.keeper.log(record)
+        if self.keeper and (self.due(self.config.save_every) or interrupt.asked):
+            self.keeper.save(self)
 
     def record(self) -> Progress:
         """The means since the last record, over all processes."""

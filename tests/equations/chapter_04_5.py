@@ -32,6 +32,8 @@ ORACLE = mixture_denoiser(COSINE, WEIGHTS, MEANS, COVS)
 GRID = torch.linspace(-9, 9, 9001, dtype=torch.float64)
 TIMES = (0.1, 0.3, 0.7)
 PLACES = torch.linspace(-2.5, 2.5, 41, dtype=torch.float64)
+SCHEDULE = DiscreteSchedule(linear_betas(200, 1e-3, 0.08))
+DATA = normal([1.0, -2.0], [[1.3, 0.6], [0.6, 0.7]])
 H = 1e-4
 
 
@@ -368,23 +370,21 @@ def way_back() -> None:
 
 # --- 4.5.7 the bound and the SNR ------------------------------------------------------------------
 
-DATA = normal([1.0, -2.0], [[1.3, 0.6], [0.6, 0.7]])
 
-
-def _sigma2(schedule: DiscreteSchedule) -> torch.Tensor:
+def bound_terms(schedule: DiscreteSchedule) -> torch.Tensor:
+    """Of the bound, for the exact denoiser, with the posterior's variances but for the first."""
     sigma2 = schedule.posterior_variance.clone()
     sigma2[1] = schedule.beta[1]
-    return sigma2
+    chain = reverse_chain(gaussian_denoiser(schedule, *DATA), schedule, 2, sigma2)
+    return bound(schedule, chain, DATA).steps
 
 
 def snr_form() -> None:
-    schedule = DiscreteSchedule(linear_betas(200, 1e-3, 0.08))
-    chain = reverse_chain(gaussian_denoiser(schedule, *DATA), schedule, 2, _sigma2(schedule))
-    terms = bound(schedule, chain, DATA).steps
-    bars = [math.prod((1 - schedule.beta[1 : t + 1]).tolist()) for t in range(201)]
+    terms = bound_terms(SCHEDULE)
+    bars = [math.prod((1 - SCHEDULE.beta[1 : t + 1]).tolist()) for t in range(201)]
     for t in (2, 3, 40, 200):
         before, now = bars[t - 1] / (1 - bars[t - 1]), bars[t] / (1 - bars[t])
-        error = denoising_cov(schedule, DATA, t).trace()
+        error = denoising_cov(SCHEDULE, DATA, t).trace()
         close(terms[t], (before - now) / 2 * error, 1e-9)
 
 
@@ -404,9 +404,7 @@ def snr_integral() -> None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that signal is left at this end is no matter here
                 schedule = DiscreteSchedule(1 - bars / before)
-            denoise = gaussian_denoiser(schedule, *DATA)
-            chain = reverse_chain(denoise, schedule, 2, _sigma2(schedule))
-            off.append(float(bound(schedule, chain, DATA).steps.sum() - integral))
+            off.append(float(bound_terms(schedule).sum() - integral))
         assert 1.9 < off[0] / off[1] < 2.1, off
         assert abs(off[1]) < 0.01 * integral
 

@@ -8,8 +8,12 @@ from chapter_04_5 import (
     DATA,
     MEANS,
     ORACLE,
+    PLACES,
+    SCHEDULE,
     WEIGHTS,
+    H,
     beta_of,
+    bound_terms,
     clock,
     density,
     derivatives,
@@ -27,17 +31,13 @@ from quadrature import legendre
 from registry import points
 from symbols import average, exact, last_norm, number, only, table
 
-from book.ch04_2_derivations.elbo import bound, reverse_chain
 from book.ch04_3_gaussian.gaussian_case import backward, denoising_cov, marginal
 from minildm.denoise import gaussian_denoiser, mixture_denoiser
 from minildm.process import diffuse, diffuse_step
 from minildm.samplers import ddim
-from minildm.schedule import DiscreteSchedule, linear_betas
+from minildm.schedule import DiscreteSchedule
 
-SCHEDULE = DiscreteSchedule(linear_betas(200, 1e-3, 0.08))
 TABLE = table(SCHEDULE)
-PLACES = torch.linspace(-2.5, 2.5, 41, dtype=torch.float64)
-H = 1e-4
 
 
 # --- scores ---------------------------------------------------------------------------------------
@@ -226,17 +226,10 @@ def way_back():
 # --- the bound ------------------------------------------------------------------------------------
 
 
-def _terms(schedule: DiscreteSchedule):
-    sigma2 = schedule.posterior_variance.clone()
-    sigma2[1] = schedule.beta[1]
-    chain = reverse_chain(gaussian_denoiser(schedule, *DATA), schedule, 2, sigma2)
-    return bound(schedule, chain, DATA).steps
-
-
 @shows("4.5.14")
 def snr_form():
     """E is exact: samples of (z_0, eps) with exact moments."""
-    both, denoise, terms = exact(30, 4), gaussian_denoiser(SCHEDULE, *DATA), _terms(SCHEDULE)
+    both, denoise, terms = exact(30, 4), gaussian_denoiser(SCHEDULE, *DATA), bound_terms(SCHEDULE)
     z0 = DATA.mean + both[:, :2] @ torch.linalg.cholesky(DATA.cov).T
     for t in (2, 40, 200):
         yield TABLE | {
@@ -253,7 +246,7 @@ def snr_integral():
     share = torch.linspace(0, 1, T, dtype=torch.float64)
     bars = torch.sigmoid(math.log(2.0) + share * math.log(0.001 / 2.0))
     schedule = DiscreteSchedule(1 - bars / torch.cat([torch.ones(1).double(), bars[:-1]]))
-    terms = _terms(schedule)
+    terms = bound_terms(schedule)
     for n in (3, 400):
         left = denoising_cov(schedule, DATA, n).trace()
         assert abs(left - (eigenvalues / (1 + eigenvalues * schedule.snr[n])).sum()) < 1e-9

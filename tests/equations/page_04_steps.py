@@ -6,10 +6,13 @@ import torch
 from chapter_04_5 import (
     COSINE,
     COVS,
+    DATA,
     GRID,
     MEANS,
     PLACES,
+    SCHEDULE,
     WEIGHTS,
+    H,
     average,
     beta_of,
     bump,
@@ -29,17 +32,13 @@ from quadrature import hermite, legendre
 from registry import points
 from symbols import last_norm, number, table
 
-from book.ch04_3_gaussian.gaussian_case import backward, denoising_cov, marginal, normal
+from book.ch04_3_gaussian.gaussian_case import backward, denoising_cov, marginal
 from minildm.denoise import gaussian_denoiser, mixture_denoiser
 from minildm.predict import EPS
 from minildm.process import posterior
 from minildm.samplers import ddpm, heun
-from minildm.schedule import DiscreteSchedule, linear_betas
 
-SCHEDULE = DiscreteSchedule(linear_betas(200, 1e-3, 0.08))
 TABLE = table(SCHEDULE)
-DATA = normal([1.0, -2.0], [[1.3, 0.6], [0.6, 0.7]])
-H = 1e-4
 
 
 # --- 4.1 ------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import pytest
 import torch
 from sd_reference import VAES, error, reference_autoencoder
 
-from benchmarks.live_bytes import live_bytes
+from book.ch07_6_stable_diffusion.live import peak
 from minildm.stable_diffusion.autoencoder import KLAutoencoder, KLAutoencoderConfig
 
 # float64 tells mistakes from rounding; in float32 a processor may be 6e-6 off, or 0
@@ -105,9 +105,9 @@ def test_tiles_differ_little_from_the_whole_and_need_less_memory():
     ours, z = of(reference_autoencoder(dtype=torch.float32)), latents(1, 4, 32, 32).float()
     whole, tiled = ours.decode(z), ours.decode(z, tile=16)
     assert float((whole - tiled).std() / whole.std()) < 0.5  # norms see other numbers
-    one = live_bytes(lambda: ours.decode(z[:, :, :16, :16]))
-    assert live_bytes(lambda: ours.decode(z, tile=16)) < 1.5 * one
-    assert live_bytes(lambda: ours.decode(z)) > 3 * one
+    one = peak(lambda: ours.decode(z[:, :, :16, :16]))
+    assert peak(lambda: ours.decode(z, tile=16)) < 1.5 * one
+    assert peak(lambda: ours.decode(z)) > 3 * one
 
 
 @torch.no_grad()
@@ -123,8 +123,8 @@ def test_all_goes_where_the_weights_are():
 def test_it_needs_no_more_memory_than_the_reference():
     theirs = reference_autoencoder(dtype=torch.float32)
     ours, x, z = of(theirs), pictures(torch.float32, (64, 64)), latents(2, 4, 16, 16).float()
-    assert live_bytes(lambda: ours.decode(z)) <= live_bytes(lambda: theirs.decode(z))
-    assert live_bytes(lambda: ours.encode(x)) <= live_bytes(lambda: theirs.encode(x))
+    assert peak(lambda: ours.decode(z)) <= peak(lambda: theirs.decode(z))
+    assert peak(lambda: ours.encode(x)) <= peak(lambda: theirs.encode(x))
 
 
 def test_the_published_sizes_have_the_tensors_of_the_reference():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from sd_reference import UNETS, call_unet, error, reference_unet, unet_inputs
 
-from benchmarks.live_bytes import live_bytes
+from book.ch07_6_stable_diffusion.live import peak
 from minildm.stable_diffusion.unet import ConditionalUNet, ConditionalUNetConfig
 
 # float64 tells mistakes from rounding; in float32 a processor may be 6e-6 off, or 0
@@ -98,8 +98,8 @@ def test_times_are_not_rounded_to_half_precision():
 def test_it_needs_no_more_memory_than_the_reference(kind, side):
     theirs, given = reference_unet(kind), unet_inputs(kind, size=(side, side))
     ours = of(theirs)
-    most = live_bytes(lambda: call_unet(theirs, *given))
-    assert live_bytes(lambda: ours(*given)) <= most
+    most = peak(lambda: call_unet(theirs, *given))
+    assert peak(lambda: ours(*given)) <= most
 
 
 @torch.no_grad()

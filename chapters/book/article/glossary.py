@@ -87,7 +87,7 @@ TERMS = [
     Term("reverse process", "逆向去噪过程", "反向过程, 逆向过程", "From noise to data, step by step, with a network.", "04_1"),
     Term("sampler", "", "采样器", "The rule for a step from t to s, and the loop over the steps.", "05_4"),
     Term("sampling", "采样", "采样", "Drawing from a distribution; here, the walk from noise to data.", "05_4"),
-    Term("score", "", "得分函数, 分数函数", "The gradient of the log-density of z_t; -E[ε | z_t] divided by the noise.", "04_2"),
+    Term("score", "", "得分函数, 分数函数", "The gradient of the log-density of z_t; -E[ε | z_t] divided by the noise.", "04_5", "", "scores"),
     Term("self-attention", "", "自注意力", "Attention of places in the picture to one another.", "05_2", "", "attention-class-text"),
     Term("signal-to-noise ratio", "", "信噪比", "ᾱ_t / (1 - ᾱ_t).", "04_1"),
     Term("space to depth", "", "空间转深度", "Squares of pixels become channels; nothing is computed, nothing is lost.", "05_1"),

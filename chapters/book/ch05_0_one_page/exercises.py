@@ -6,14 +6,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from book.answers import points
 from book.exercises import Exercise
 from minildm.schedule import DiscreteSchedule, cosine_betas
 
 NULL, T = 10, 1000
-
-
-def _points(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def _tables() -> tuple[Tensor, Tensor]:
@@ -38,8 +35,8 @@ def _near(a: float, b: float) -> bool:
 
 
 def _check_autoencoder_loss(answer) -> str | None:
-    x, mean = _points(40, 1, 28, 28), _points(40, 2, 7, 7, seed=1)
-    log_var = -1.0 - _points(40, 2, 7, 7, seed=2).abs()
+    x, mean = points(40, 1, 28, 28), points(40, 2, 7, 7, seed=1)
+    log_var = -1.0 - points(40, 2, 7, 7, seed=2).abs()
     seen: list[Tensor] = []
 
     def decoder(z):
@@ -102,7 +99,7 @@ def _call_loss(answer, z0: Tensor, label: Tensor) -> tuple[float, list[_Seen]]:
 
 def _check_loss(answer) -> str | None:
     B = 20_000
-    z0, label = _points(B, 1, 2, 2), torch.arange(B) % 10
+    z0, label = points(B, 1, 2, 2), torch.arange(B) % 10
     given, seen = _call_loss(answer, z0, label)
     if len(seen) != 1 or seen[0].z_t.shape != z0.shape or len(seen[0].t) != B:
         return "call net once, with z_t like z0, a time t (B,) of its own for each, and labels (B,)"
@@ -179,7 +176,7 @@ def _walk(
 
 
 def _check_draw(answer) -> str | None:
-    z, label, times, w = _points(12, 2, 7, 7), torch.arange(12) % 10, [1000, 600, 300, 0], 2.0
+    z, label, times, w = points(12, 2, 7, 7), torch.arange(12) % 10, [1000, 600, 300, 0], 2.0
 
     def net(z, t, label):
         if torch.as_tensor(label).dtype.is_floating_point:

@@ -6,16 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from book.answers import misfit, points
 from book.ch05_2_unet.cost import parameters
 from book.ch05_2_unet.inside import attention_weights
 from book.exercises import Exercise
 from minildm.latent import LatentDiffusion
 from minildm.layers import Attention, ResidualBlock
 from minildm.unet import Halve
-
-
-def _points(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def _same(a, b: Tensor) -> bool:
@@ -83,28 +80,14 @@ def _as_mistaken(block: nn.Module, f: Tensor, e: Tensor) -> dict[str, Tensor]:
     }
 
 
-def _misfit(mine: nn.Module, theirs: nn.Module) -> str | None:
-    """Why the weights of ``theirs`` cannot be loaded into ``mine``; None if they can."""
-    have, wanted = mine.state_dict(), theirs.state_dict()
-    if missing := [name for name in wanted if name not in have]:
-        return f"the shipped block has {missing[0]!r}, yours has not; its parts are in the stub"
-    if over := [name for name in have if name not in wanted]:
-        return f"yours has {over[0]!r}, which the shipped block has not"
-    for name in wanted:
-        if have[name].shape != wanted[name].shape:
-            shapes = tuple(have[name].shape), tuple(wanted[name].shape)
-            return f"{name} has the shape {shapes[0]}; the shipped one {shapes[1]}"
-    return None
-
-
 @torch.no_grad()
 def _check_block(block) -> str | None:
     if not (isinstance(block, type) and issubclass(block, nn.Module)):
         return "give the class itself, MyBlock, a subclass of nn.Module: not an instance, no call"
-    theirs, f, e = _shipped_block(), _points(2, 192, 6, 5), _points(2, 384, seed=1)
+    theirs, f, e = _shipped_block(), points(2, 192, 6, 5), points(2, 384, seed=1)
     try:
         mine, plain = block(*SIZES), block(96, 96, 384)
-        if complaint := _misfit(mine, theirs):
+        if complaint := misfit(mine, theirs, "block"):
             return complaint
         if any(name.startswith("skip") for name in plain.state_dict()):
             return "where c_in = c_out the input is added as it is: nn.Identity(), no convolution"
@@ -257,11 +240,11 @@ def block_parameters(c_in, c_out, e_length):
 
 def _check_listening(listening) -> str | None:
     layer = Attention(8, 1, context_dim=5)
-    x, words = _points(1, 8, 2, 3), _points(1, 4, 5, seed=1)
+    x, words = points(1, 8, 2, 3), points(1, 4, 5, seed=1)
     mask = torch.tensor([[True, True, False, True]])
     with torch.no_grad():
-        layer.query.weight.copy_(2 * _points(8, 8, seed=2))
-        layer.key_value.weight.copy_(_points(16, 5, seed=3))
+        layer.query.weight.copy_(2 * points(8, 8, seed=2))
+        layer.key_value.weight.copy_(points(16, 5, seed=3))
         q = layer.query(layer.norm(x)[0].flatten(1).T)  # (6, 8)
         k = layer.key_value(words)[0, :, :8]  # (4, 8)
         wanted = attention_weights(layer, x, words, mask)[0, 0]  # (6, 4)
@@ -353,7 +336,7 @@ class _Stages:
 
     def __init__(self) -> None:
         self.complaint = ""
-        self.told = _points(1, 5), _points(1, 4, 6), torch.ones(1, 4, dtype=torch.bool)
+        self.told = points(1, 5), points(1, 4, 6), torch.ones(1, 4, dtype=torch.bool)
         self.list = [functools.partial(self.stage, k) for k in range(4)]
 
     def stage(self, k: int, x: Tensor, *told: Tensor) -> Tensor:
@@ -364,14 +347,14 @@ class _Stages:
             x = torch.cat([x, x], 1)[:, : 2 * self.c]
         if len(told) != 3 or any(a is not b for a, b in zip(told, self.told, strict=False)):
             self.complaint = "hand e, words and mask on to each stage, in this order"
-        return torch.einsum("oc,bchw->bohw", _points(self.c, 2 * self.c, seed=10 + k), x).tanh()
+        return torch.einsum("oc,bchw->bohw", points(self.c, 2 * self.c, seed=10 + k), x).tanh()
 
     def kept(self, side: int) -> list[Tensor]:
         """What the way down keeps of a latent of side x (side + 2): two results, and two halves."""
         h, w, half = side, side + 2, Halve(1)
         low = half(torch.zeros(1, 1, h, w)).shape[-2:]
         sizes = ((h, w), (h, w), low, low)
-        return [_points(1, self.c, *size, seed=k) for k, size in enumerate(sizes)]
+        return [points(1, self.c, *size, seed=k) for k, size in enumerate(sizes)]
 
 
 def _climb(h, kept, stages, told, pop=-1, turned=False, mode="nearest"):
@@ -390,7 +373,7 @@ def _check_way_up(way_up) -> str | None:
     for side in (4, 5):  # 5 is halved to 3, and doubling gives 6: the skip's own size is needed
         stages = _Stages()
         kept = stages.kept(side)
-        given = _points(*kept[-1].shape, seed=7), kept, stages.list
+        given = points(*kept[-1].shape, seed=7), kept, stages.list
         right = _climb(*given, stages.told)
         got = way_up(given[0], list(kept), stages.list, *stages.told)
         if stages.complaint:

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from book.answers import misfit
 from book.exercises import Exercise
 from minildm.latent import LatentDiffusion
 
@@ -249,19 +250,6 @@ def _masked(block: nn.Module, x: Tensor, allowed: Tensor | None, add: bool = Tru
     return x + block.mlp(block.norm2(x))
 
 
-def _misfit(mine: nn.Module, theirs: nn.Module) -> str | None:
-    """Why the weights of ``theirs`` cannot be loaded into ``mine``; None if they can."""
-    have, wanted = mine.state_dict(), theirs.state_dict()
-    if missing := [name for name in wanted if name not in have]:
-        return f"the shipped layer has {missing[0]!r}, yours has not"
-    if over := [name for name in have if name not in wanted]:
-        return f"yours has {over[0]!r}, which the shipped layer has not: no mask is learned"
-    for name, value in wanted.items():
-        if have[name].shape != value.shape:
-            return f"{name} has the shape {tuple(have[name].shape)}; theirs {tuple(value.shape)}"
-    return None
-
-
 @torch.no_grad()
 def _check_causal(block) -> str | None:
     if not (isinstance(block, type) and issubclass(block, nn.Module)):
@@ -271,7 +259,7 @@ def _check_causal(block) -> str | None:
     past = torch.ones(length, length, dtype=torch.bool).tril()
     try:
         mine = block(WIDTH, HEADS)
-        if complaint := _misfit(mine, theirs):
+        if complaint := misfit(mine, theirs, "layer", ": no mask is learned"):
             return complaint
         mine.load_state_dict(theirs.state_dict())
         got = mine(x)
