@@ -6,6 +6,7 @@
 #                (CHAPTER=04_3 for one; KEEP=1 if only text changed: nothing is run)
 #   make web     the book as a site, from the stored notebooks
 #   make slides  the decks of the course; make assignments, make questions: its other parts
+#   LANGUAGE=zh  after lab, book, web or web-pdf: the Chinese edition
 #
 # Needed: make, and Python 3.11 or newer (PYTHON=python3.12 to choose one).
 
@@ -17,6 +18,7 @@ PYTEST_ARGS ?=
 ROUNDING_ARGS ?=
 CHAPTER     ?=
 KEEP        ?=
+LANGUAGE    ?=
 
 ifeq ($(OS),Windows_NT)
   PYTHON ?= python
@@ -35,6 +37,8 @@ TESTS    := $(VENV)/.installed-tests-$(SET)
 BROWSER  := $(VENV)/.installed-browser-$(SET)
 WEB      := $(VENV)/.installed-web-$(SET)
 COURSE   := $(VENV)/.installed-course-$(SET)
+
+IN_LANGUAGE = $(if $(LANGUAGE),--language $(LANGUAGE))
 
 .DEFAULT_GOAL := help
 .PHONY: help lab test book pages lint mutants mutants-changed rounding browser-test web web-pdf \
@@ -81,6 +85,7 @@ $(COURSE): $(NEEDS) | $(PY)
 	$(INSTALL) -e ".[book,tests,compare,course]"
 	@touch $@ $(BOOK) $(TESTS)
 
+lab: export MINILDM_LANGUAGE = $(LANGUAGE)
 lab: $(BOOK)
 	@$(PY) tools/lab.py $(LAB_ARGS)
 
@@ -99,7 +104,7 @@ test: $(TESTS)
 	  $(PYTEST_ARGS)
 
 book: $(TESTS)
-	$(PY) tools/build_book.py $(if $(KEEP),--keep-outputs) $(CHAPTER)
+	$(PY) tools/build_book.py $(if $(KEEP),--keep-outputs) $(IN_LANGUAGE) $(CHAPTER)
 
 pages: $(TESTS)
 	$(PY) tools/pages.py
@@ -119,10 +124,10 @@ browser-test: $(BROWSER)
 # From the stored notebooks: nothing is run, and the network is not asked.
 web: export OMP_NUM_THREADS = 1
 web: $(WEB)
-	$(PY) tools/build_web.py
+	$(PY) tools/build_web.py $(IN_LANGUAGE)
 
 web-pdf: $(WEB) $(BROWSER)
-	$(PY) tools/build_web.py --pdf
+	$(PY) tools/build_web.py --pdf $(IN_LANGUAGE)
 
 slides: $(WEB) $(BROWSER)
 	$(PY) tools/course.py slides

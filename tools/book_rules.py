@@ -9,11 +9,12 @@ import re
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import jupytext
 import nbformat
 from citations import cited, expand, read_bibliography
-from crosslinks import chapters, link_mentions, number_of, way_on
+from crosslinks import WAY_ON, chapters, link_mentions, number_of, way_on
 from first_cell import NAME as FIRST
 from first_cell import address, first_cell
 from nbformat import NotebookNode
@@ -39,11 +40,14 @@ SECTIONS = ("Objectives", "Prerequisites", "Misconception", "Summary", "Referenc
 # --- source ------------------------------------------------------------------------------------
 
 
-def source_notebook(path: Path, bibliography: Path = BIBLIOGRAPHY) -> NotebookNode:
+def source_notebook(
+    path: Path, bibliography: Path = BIBLIOGRAPHY, edition: Any = None
+) -> NotebookNode:
     """The notebook that a text source stands for, without outputs: names become cell ids.
 
     Citations and mentions of other chapters become links; a last cell of text ends with the way on.
     The imports are folded, and after the title comes the cell that fetches the book.
+    ``edition``: the book in another language (edition.py), whose text then takes its place.
     Raises `ValueError` with everything that is wrong with the source.
     """
     notebook = jupytext.read(path)
@@ -54,6 +58,10 @@ def source_notebook(path: Path, bibliography: Path = BIBLIOGRAPHY) -> NotebookNo
     if problems:
         raise ValueError(f"{path.name}: " + "\n  ".join(["", *problems]))
     book, own = chapters(path.parent), number_of(path.stem)
+    words = WAY_ON
+    if edition:
+        edition.translate(path.stem, notebook)
+        book, words = edition.chapters, edition.way_on
     for cell in notebook.cells:
         cell.id = cell.metadata["name"]
         tags = cell.metadata.get("tags")
@@ -63,7 +71,7 @@ def source_notebook(path: Path, bibliography: Path = BIBLIOGRAPHY) -> NotebookNo
         if cell.cell_type == "markdown":
             cell.source = expand(link_mentions(cell.source, book, own), entries, keys)
     if notebook.cells[-1].cell_type == "markdown":
-        notebook.cells[-1].source += way_on(book, own)
+        notebook.cells[-1].source += way_on(book, own, words)
     notebook.cells.insert(1, first_cell(address()))
     language = {"name": "python", "pygments_lexer": "ipython3"}
     notebook.metadata = NotebookNode({"kernelspec": KERNELSPEC, "language_info": language})

@@ -4,6 +4,7 @@
     python tools/build_book.py 04_3               the chapters whose name starts so
     python tools/build_book.py -k 04_3            only the text changed: run no code
     python tools/build_book.py --costs            run the chapters, and note only what that cost
+    python tools/build_book.py --language zh      the book in Chinese, into outputs/zh
 
 The kernel runs in chapters/, without network, on two threads. A notebook that breaks a rule of
 book_rules.py is not written. What a run cost is noted in chapters/costs.json; chapter 0 reads that.
@@ -18,7 +19,9 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import psutil
@@ -40,17 +43,20 @@ PROGRESS_BAR = re.compile(r"\d+%\||\d+it \[")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
-def kernel_environment(threads: int = 1) -> dict[str, str]:
+def kernel_environment(threads: int = 1, language: str = "") -> dict[str, str]:
     """The environment that chapters run in: no network, few threads, no coloured output."""
     path = [str(BOOK / "tools" / "offline"), os.environ.get("PYTHONPATH", "")]
     return {
         "PYTHONPATH": os.pathsep.join(part for part in path if part),
         "OMP_NUM_THREADS": str(threads),
         "NO_COLOR": "1",
+        "MINILDM_LANGUAGE": language,
     }
 
 
-def execute(notebook: NotebookNode, folder: Path, threads: int = 2, timeout: int = 600) -> int:
+def execute(
+    notebook: NotebookNode, folder: Path, threads: int = 2, timeout: int = 600, language: str = ""
+) -> int:
     """Run all cells in place, in `folder`; return the kernel's peak memory in bytes."""
     client = NotebookClient(
         notebook,
@@ -61,7 +67,7 @@ def execute(notebook: NotebookNode, folder: Path, threads: int = 2, timeout: int
         coalesce_streams=True,
         resources={"metadata": {"path": str(folder)}},
     )
-    environment = {**os.environ, **kernel_environment(threads)}
+    environment = {**os.environ, **kernel_environment(threads, language)}
     with client.setup_kernel(env=environment), peak_memory(client) as peak:
         for index, cell in enumerate(notebook.cells):
             client.execute_cell(cell, index)
@@ -188,6 +194,20 @@ def build(source: Path, folder: Path = CHAPTERS, *, keep: bool = False, **option
     return f"{said}, {target.stat().st_size / 1000:.0f} kB"
 
 
+def builder(language: str, costs: bool, options: dict[str, Any]) -> Callable[[Path], str]:
+    """What builds one source as the command line asks for it, and says what that cost."""
+    if costs:
+        return lambda path: measure(path, **options)
+    if not language:
+        return lambda path: build(path, **options)
+    sys.path.insert(0, str(CHAPTERS))
+    import edition  # needs the book, and this module
+
+    wanted = edition.Edition(language)
+    wanted.write_documents()
+    return lambda path: edition.build(path.stem, wanted, **options)
+
+
 def main() -> int:
     """Build the chapters named on the command line; 1 if one of them could not be built."""
     parser = argparse.ArgumentParser(description="Build the book's notebooks from their sources.")
@@ -196,6 +216,7 @@ def main() -> int:
     how.add_argument("-k", "--keep-outputs", action="store_true", help="only the text changed")
     how.add_argument("--costs", action="store_true", help="run, and write costs.json alone")
     parser.add_argument("--threads", type=int, default=int(os.environ.get("OMP_NUM_THREADS", 2)))
+    parser.add_argument("--language", default="", help="zh: the translation, into outputs/zh")
     parser.add_argument("--timeout", type=int, default=600, help="seconds for one cell")
     choice = parser.parse_args()
     sources = [
@@ -207,14 +228,14 @@ def main() -> int:
         print(f"no chapter in {SOURCES.relative_to(BOOK)} matches {choice.chapters}")
         return 1
     failed = 0
-    options = {} if choice.keep_outputs else {"threads": choice.threads, "timeout": choice.timeout}
+    options = {"threads": choice.threads, "timeout": choice.timeout}
+    if choice.keep_outputs:
+        options = {"keep": True}
+    make = builder(choice.language, choice.costs, options)
     for path in sources:
         print(f"{path.stem} ... ", end="", flush=True)
         try:
-            if choice.costs:
-                print(measure(path, **options))
-            else:
-                print(build(path, keep=choice.keep_outputs, **options))
+            print(make(path))
         except Exception as error:  # a failing cell too: say so, then build the others
             print(f"NOT BUILT: {error}")
             failed = 1

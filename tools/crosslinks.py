@@ -4,7 +4,7 @@ A link is a file name beside the notebook, so that it works in JupyterLab and on
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,9 @@ KEPT = re.compile(
 )
 ONE = re.compile(r"\b[Cc]hapter (\d(?:\.\d+)*)")
 SEVERAL = re.compile(r"\b[Cc]hapters (?:\d(?:\.\d+)*(?:, | and | to | or )?)+")
+# In Chinese each number has its word: 第 4.2 章, 第 3、4 章, 第 5 至 7 章.
+CHINESE = re.compile(r"第 ?\d(?:\.\d+)*(?: ?(?:、|，|和|与|或|到|至|~|–) ?\d(?:\.\d+)*)* ?章")
+WAY_ON = ("Before", "All chapters", "Next")
 
 
 class Chapter(NamedTuple):
@@ -75,24 +78,29 @@ def link_mentions(text: str, book: Mapping[str, Chapter], own: str) -> str:
         return f"[{words}]({chapter.stem}.ipynb)"
 
     def several(match: re.Match[str]) -> str:
+        numbers = re.findall(r"\d(?:\.\d+)*", match[0])
+        if len(numbers) == 1 and match[0].startswith("第"):
+            return linked(match[0], numbers[0])
         return re.sub(r"\d(?:\.\d+)*", lambda m: linked(m[0], m[0]), match[0])
 
     parts = KEPT.split(text)
     for i in range(0, len(parts), 2):  # the odd ones are kept as they are
         parts[i] = SEVERAL.sub(several, ONE.sub(lambda m: linked(m[0], m[1]), parts[i]))
+        parts[i] = CHINESE.sub(several, parts[i])
     return "".join(parts)
 
 
-def way_on(book: Mapping[str, Chapter], own: str) -> str:
+def way_on(book: Mapping[str, Chapter], own: str, words: Sequence[str] = WAY_ON) -> str:
     """A line with links to the chapter before, the first page and the next chapter; "" if alone."""
     order = list(book)
     if own not in order or len(order) < 2:
         return ""
     place, parts = order.index(own), []
+    before, all_chapters, after = words
     if place > 0:
-        parts.append(f"Before: {book[order[place - 1]].link}")
+        parts.append(f"{before}: {book[order[place - 1]].link}")
     if place > 1:
-        parts.append(f"All chapters: {book[order[0]].link}")
+        parts.append(f"{all_chapters}: {book[order[0]].link}")
     if place + 1 < len(order):
-        parts.append(f"Next: {book[order[place + 1]].link}")
+        parts.append(f"{after}: {book[order[place + 1]].link}")
     return "\n\n---\n\n" + " · ".join(parts)

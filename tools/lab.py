@@ -2,6 +2,9 @@
 
 python tools/lab.py [options for jupyter lab]
 python tools/lab.py --settings    only the settings of the first screen; for Binder
+
+With the environment variable MINILDM_LANGUAGE=zh: on that of the Chinese edition, in outputs/zh,
+which is built first if it is not there.
 """
 
 import json
@@ -20,9 +23,13 @@ SETTINGS = {
 }
 
 
-def first_page(book: Path = BOOK) -> Path | None:
+LANGUAGE = os.environ.get("MINILDM_LANGUAGE", "").replace("en", "")
+
+
+def first_page(book: Path = BOOK, language: str = LANGUAGE) -> Path | None:
     """The first chapter's notebook, relative to the book's folder; None where there is none."""
-    pages = sorted((book / "chapters").glob("*.ipynb"))
+    folder = book / "outputs" / language if language else book
+    pages = sorted((folder / "chapters").glob("*.ipynb"))
     return pages[0].relative_to(book) if pages else None
 
 
@@ -66,6 +73,12 @@ def main() -> int:
     check_machine.main(["--problems"])
     if not check_machine.installed("jupyterlab"):
         return 1
+    if LANGUAGE and first_page() is None:
+        build = [sys.executable, str(BOOK / "tools" / "build_book.py"), "--keep-outputs"]
+        subprocess.call([*build, "--language", LANGUAGE])
+    if LANGUAGE:  # its notebooks lie elsewhere, and find the book's code all the same
+        found = [str(BOOK / "chapters"), os.environ.get("PYTHONPATH", "")]
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, found))
     if sys.prefix != sys.base_prefix:  # an environment of the book's own, as `make lab` makes it
         write_settings(Path(sys.prefix))
     page = first_page() or "JupyterLab"

@@ -7,16 +7,19 @@ notebook, and a translation of it gets the same links.
     a citation      leads to the page's own list of references
     a glossary term gets its meaning, where a page uses it first
     a cell          gets its name as an anchor, its pictures their alternative texts
+    what is not translated gets a class and its language
 """
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from citations import link, names, read_bibliography
 from docutils import nodes
-from web_terms import glossary_terms, term_id, terms_in
+from sphinx.search.zh import SearchChinese
+from web_terms import CHINESE, chinese_term, glossary_terms, term_id, terms_in
 
 NUMBERED = re.compile(r"\((\d\.\d+(?:\.\d+)?)\)")
 TAG = re.compile(r"\\tag\{(\d\.\d+(?:\.\d+)?)\}")
@@ -28,7 +31,7 @@ GLOSSARY = "docs/glossary"
 class Book:
     """What the pages know of one another: read once, from the staged pages."""
 
-    def __init__(self, pages: Path, bibliography: Path) -> None:
+    def __init__(self, pages: Path, bibliography: Path, language: str = "en") -> None:
         self.equations: dict[str, str] = {}  # number: page
         self.cells: set[tuple[str, str]] = set()  # page, name
         for path in sorted(pages.glob("chapters/*.ipynb")):
@@ -38,7 +41,8 @@ class Book:
                 if cell["cell_type"] == "markdown":
                     text = "".join(cell["source"])
                     self.equations |= dict.fromkeys(TAG.findall(text), page)
-        self.terms = glossary_terms((pages / f"{GLOSSARY}.md").read_text(encoding="utf-8"))
+        glossary = (pages / f"{GLOSSARY}.md").read_text(encoding="utf-8")
+        self.terms = glossary_terms(glossary, chinese=language.startswith("zh"))
         self.works = read_bibliography(bibliography)
         self.key_of = {link(entry): key for key, entry in self.works.items()}
 
@@ -54,7 +58,10 @@ def page_read(app: Any, doctree: nodes.document) -> None:
         if cell.get("nb_element") == "cell_code":
             describe_cell(cell)
     if app.env.docname == GLOSSARY:
-        name_rows(doctree)
+        name_rows(doctree, app.book.terms)
+    for comment in list(doctree.findall(nodes.comment)):
+        if comment.astext() == "untranslated":
+            mark_untranslated(comment)
 
 
 def number_block(block: nodes.math_block) -> None:
@@ -76,11 +83,23 @@ def describe_cell(cell: nodes.container) -> None:
         image["alt"] = alt
 
 
-def name_rows(doctree: nodes.document) -> None:
-    """In the glossary, an anchor for each term."""
+def name_rows(doctree: nodes.document, terms: Mapping[str, str]) -> None:
+    """In the glossary, an anchor for each term; the first row that has one gets it."""
+    left = dict(terms)
     for row in doctree.findall(nodes.row):
-        first = row.children[0].astext()
-        row["ids"] += [term_id(word) for word in re.split(r" \(|\)$", first) if word]
+        english, usual = row.children[0].astext(), row.children[2].astext()
+        words = [*re.split(r" \(|\)$", english), *chinese_term(usual)]
+        row["ids"] += [term_id(word) for word in words if left.pop(word, None)]
+
+
+def mark_untranslated(comment: nodes.comment) -> None:
+    """What follows the comment is English on a page in another language; the comment goes."""
+    following = comment.next_node(descend=False, siblings=True, ascend=True)
+    if isinstance(following, nodes.section):
+        following = following.next_node(nodes.title)
+    if isinstance(following, nodes.Element):
+        following["classes"] += ["untranslated", "language-en"]
+    comment.parent.remove(comment)
 
 
 # --- as a page is written ------------------------------------------------------------------------
@@ -183,12 +202,29 @@ def chapter_of(node: nodes.reference, page: str) -> str:
     return f"chapters/{match[1]}" if match else page
 
 
+class Chinese(SearchChinese):
+    """Words to search for in Chinese, without a dictionary.
+
+    Each run of characters, in which the page's program looks for what is asked, and its pairs,
+    since it looks for pairs only as a whole.
+    """
+
+    language_name = "English"  # the page's stemmer, which Sphinx calls by this name
+
+    def split(self, input: str) -> list[str]:
+        runs = CHINESE.findall(input)
+        pairs = {run[i : i + 2] for run in runs for i in range(len(run) - 1)}
+        return [*runs, *sorted(pairs), *super().split(CHINESE.sub(" ", input))]
+
+
 def setup(app: Any) -> dict[str, Any]:
     app.add_config_value("book_bibliography", "", "env", str)
 
     def begin(app: Any) -> None:
-        app.book = Book(Path(app.srcdir), Path(app.config.book_bibliography))
+        bibliography = Path(app.config.book_bibliography)
+        app.book = Book(Path(app.srcdir), bibliography, app.config.language)
 
+    app.add_search_language(Chinese)
     app.connect("builder-inited", begin)
     app.connect("doctree-read", page_read)
     app.connect("doctree-resolved", page_resolved)

@@ -1,6 +1,6 @@
 """The pages of the web edition, as Sphinx reads them: copies of the notebooks and documents.
 
-stage(book, out)      everything that a build reads, into one folder; only what changed is written
+stage(out, ...)       everything that a build reads, into one folder; only what changed is written
 notebook_page(...)    one notebook: its outputs, with folds, hints, solutions, places for widgets
 
 Nothing is executed. A page's text is the notebook's, word for word, so that a translation can be
@@ -12,16 +12,19 @@ import html
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import nbformat
 from book_rules import picture_alts
-from crosslinks import Chapter, chapters
+from crosslinks import Chapter
+from edition import Edition, Place
 from first_cell import NAME as FIRST
 from nbformat import NotebookNode
+
+from book.language import Messages
 
 BOOK = Path(__file__).resolve().parents[1]
 DOCUMENTS = (
@@ -57,13 +60,28 @@ WIDGET = re.compile(
 LINKED_FILE = re.compile(r"\]\(([^)#\s:]+)(?:#[^)\s]*)?\)")
 
 
+Say = Callable[..., str]
+
+
+def plain(text: str, *values: object) -> str:
+    """What the pages say, as it is written: with values for {0}, {1} .."""
+    return Messages.filled(text, values)
+
+
 # --- notebooks ---------------------------------------------------------------------------------
 
 
 def notebook_page(
-    notebook: NotebookNode, chapter: Chapter, cost: Mapping[str, Any], exercises: Mapping[str, Any]
+    notebook: NotebookNode,
+    chapter: Chapter,
+    cost: Mapping[str, Any],
+    exercises: Mapping[str, Any],
+    say: Say = plain,
 ) -> NotebookNode:
-    """A notebook as a page. `exercises` maps ids to objects with a `hint` and a `solution`."""
+    """A notebook as a page. `exercises` maps ids to objects with a `hint` and a `solution`.
+
+    `say` puts what the page says beside the notebook's text into another language.
+    """
     page = nbformat.from_dict(notebook)
     cells = []
     for cell in page.cells:
@@ -73,11 +91,11 @@ def notebook_page(
         if cell.cell_type == "markdown":
             cell.source = f'<div id="{cell.id}"></div>\n\n{with_slugs(cell.source)}'
         else:
-            fold(cell)
+            fold(cell, say)
             put_widgets(cell)
             cell.metadata["book_alts"] = [alt for out in cell.outputs for alt in picture_alts(out)]
-        cells += [cell, *help_cells(cell, exercises)]
-    cells.insert(1, text_cell("run-this-chapter", run_box(chapter, cost)))
+        cells += [cell, *help_cells(cell, exercises, say)]
+    cells.insert(1, text_cell("run-this-chapter", run_box(chapter, cost, say)))
     page.cells = cells
     return page
 
@@ -96,18 +114,18 @@ def slug(anchor: str) -> str:
     return re.sub(r"[^\w\- ]", "", unquote(anchor).lower()).replace(" ", "-")
 
 
-def fold(cell: NotebookNode) -> None:
+def fold(cell: NotebookNode, say: Say = plain) -> None:
     """Fold what a reader of the page may skip: imports, drawing, and a hint before it is wanted."""
     tags, code = cell.metadata.setdefault("tags", []), cell.source.strip()
     if cell.id == "imports":
         tags.append(FOLD_CODE)
-        prompts(cell, "The imports of this chapter")
+        prompts(cell, say("The imports of this chapter"))
     elif HINT.match(code):
         tags.append(FOLD_RESULT)
-        prompts(cell, "The hint")
+        prompts(cell, say("The hint"))
     elif only_draws(code):
         tags.append(FOLD_CODE)
-        prompts(cell, "The code that draws this")
+        prompts(cell, say("The code that draws this"))
 
 
 def prompts(cell: NotebookNode, words: str) -> None:
@@ -135,7 +153,9 @@ def put_widgets(cell: NotebookNode) -> None:
         output.data = NotebookNode({"text/html": text})
 
 
-def help_cells(cell: NotebookNode, exercises: Mapping[str, Any]) -> Iterator[NotebookNode]:
+def help_cells(
+    cell: NotebookNode, exercises: Mapping[str, Any], say: Say = plain
+) -> Iterator[NotebookNode]:
     """The hint and the solution of an exercise, folded, after the cell that checks the answer."""
     if cell.cell_type != "code":
         return
@@ -143,9 +163,10 @@ def help_cells(cell: NotebookNode, exercises: Mapping[str, Any]) -> Iterator[Not
         if id not in exercises:
             continue
         name, exercise = id.replace(".", "-"), exercises[id]
-        hint = f"{folded('Hint')}\n\n{html.escape(exercise.hint, quote=False)}\n\n</details>"
+        nudge = html.escape(say(exercise.hint), quote=False)
+        hint = f"{folded(say('Hint'))}\n\n{nudge}\n\n</details>"
         code = f"```python\n{exercise.solution.strip()}\n```"
-        solution = f"{folded('Solution')}\n\n{code}\n\n</details>"
+        solution = f"{folded(say('Solution'))}\n\n{code}\n\n</details>"
         yield text_cell(f"help-{name}", f"{hint}\n\n{solution}")
 
 
@@ -153,26 +174,33 @@ def folded(title: str) -> str:
     return f'<details class="book-help">\n<summary>{title}</summary>'
 
 
-def run_box(chapter: Chapter, cost: Mapping[str, Any]) -> str:
+def run_box(chapter: Chapter, cost: Mapping[str, Any], say: Say = plain) -> str:
     """How to run this chapter, and what that takes, as `make book` measured it."""
-    takes = f"about {cost['seconds']:.0f} s on {cost['threads']} threads, {cost['peak_gb']:.1f} GB"
-    return (
-        ":::{admonition} Run this chapter\n:class: tip dropdown\n"
-        "On this page nothing runs: the results are those of the book's own run. To change a cell "
-        "and see what happens, open the notebook on your machine. In a copy of the book's folder:\n"
-        f"\n```bash\nmake lab    # then open chapters/{chapter.stem}.ipynb\n```\n\n"
-        f"All its cells together take {takes} of memory; no GPU and no network. "
-        "[More ways to start](../README.md#start). "
-        f'<a href="../files/{chapter.stem}.ipynb" download>This notebook</a>, as a file.\n:::'
-    )
+    takes = f"{cost['seconds']:.0f}", f"{cost['threads']}", f"{cost['peak_gb']:.1f}"
+    title = say("Run this chapter")
+    parts = [
+        say("On this page nothing runs: the results are those of the book's own run. To change a "
+            "cell and see what happens, open the notebook on your machine. In a copy of the book's "
+            "folder:"),
+        say("```bash\nmake lab    # then open chapters/{0}.ipynb\n```", chapter.stem),
+        say("All its cells together take about {0} s on {1} threads, {2} GB of memory; no GPU and "
+            "no network.", *takes)
+        + " " + say("[More ways to start](../README.md#start).")
+        + f' <a href="../files/{chapter.stem}.ipynb" download>'
+        + say("This notebook, as a file.") + "</a>",
+    ]  # fmt: skip
+    text = "\n\n".join(parts)
+    return f":::{{admonition}} {title}\n:class: tip dropdown\n{text}\n:::"
 
 
 # --- the first page ----------------------------------------------------------------------------
 
 
-def index_page(template: str, book: Mapping[str, Chapter], gallery: list[str]) -> str:
+def index_page(
+    template: str, book: Mapping[str, Chapter], gallery: list[str], say: Say = plain
+) -> str:
     """The first page: its text from web/index.md, the gallery, and the table of contents."""
-    lists = [f"```{{toctree}}\n:hidden:\n:caption: {title}\n\n{names}\n```"
+    lists = [f"```{{toctree}}\n:hidden:\n:caption: {say(title)}\n\n{names}\n```"
              for title, names in contents(book).items()]  # fmt: skip
     text = template.replace("<!-- gallery -->", "\n".join(gallery))
     return "\n\n".join([text.rstrip(), *lists]) + "\n"
@@ -188,7 +216,7 @@ def contents(book: Mapping[str, Chapter]) -> dict[str, str]:
     return parts | {"Look up": "\n".join(["README", *look_up])}
 
 
-def gallery_items(chapter_folder: Path, out: Path) -> list[str]:
+def gallery_items(chapter_folder: Path, out: Path, say: Say = plain) -> list[str]:
     """Figures of the chapters, each a link to where it is drawn; the pictures go to `out`."""
     items = []
     for stem, name, words in GALLERY:
@@ -197,9 +225,10 @@ def gallery_items(chapter_folder: Path, out: Path) -> list[str]:
         picture = next(o for o in cell.outputs if "image/png" in o.get("data", {}))
         file = f"{stem}-{name}.png"
         write_bytes(out / file, base64.b64decode(picture.data["image/png"]))
-        alt = picture.metadata["image/png"]["alt"].replace("[", "(").replace("]", ")")
+        alt = say(picture.metadata["image/png"]["alt"]).replace("[", "(").replace("]", ")")
         target = f"chapters/{stem}.ipynb"
-        items.append(f":::{{figure}} gallery/{file}\n:alt: {alt}\n\n[{words}]({target})\n:::\n")
+        caption = f"[{say(words)}]({target})"
+        items.append(f":::{{figure}} gallery/{file}\n:alt: {alt}\n\n{caption}\n:::\n")
     return items
 
 
@@ -215,11 +244,14 @@ def document_page(text: str, listed: bool = True) -> str:
     return head + text.replace("```mermaid", "```text")
 
 
-def references_page(entries: Mapping[str, Mapping[str, str]], line: Any) -> str:
+def references_page(
+    entries: Mapping[str, Mapping[str, str]], line: Any, say: Say = plain
+) -> str:
     """All works that the book cites, in one list; `line` writes one of them."""
     order = sorted(entries, key=lambda key: (entries[key]["author"], entries[key]["year"]))
     works = "\n".join(f"- {line(entries[key])}" for key in order)
-    return f"# References\n\nAll works that the chapters cite.\n\n{works}\n"
+    head = say("References")
+    return f"# {head}\n\n{say('All works that the chapters cite.')}\n\n{works}\n"
 
 
 # --- files -------------------------------------------------------------------------------------
@@ -247,16 +279,18 @@ def copy_linked(text: str, page: str, out: Path) -> None:
         shutil.copy2(place, out / inside)
 
 
-def stage(out: Path, files: Path, exercises: Mapping[str, Any]) -> None:
-    """All pages of the site into the folder `out`, the notebooks themselves into `files`."""
+def stage(out: Path, files: Path, exercises: Mapping[str, Any], edition: Edition) -> None:
+    """All pages of an edition into the folder `out`, the notebooks themselves into `files`."""
     from citations import read_bibliography, reference
 
-    book = chapters(BOOK / "chapters" / "source")
+    book, say = edition.chapters, edition.say
     costs = json.loads((BOOK / "chapters" / "costs.json").read_text(encoding="utf-8"))
     for chapter in book.values():
         name = f"{chapter.stem}.ipynb"
-        notebook = nbformat.read(BOOK / "chapters" / name, as_version=4)
-        page = notebook_page(notebook, chapter, costs[chapter.stem], exercises)
+        notebook = edition.notebook(chapter.stem)
+        page = notebook_page(notebook, chapter, costs[chapter.stem], exercises, say)
+        place = Place(f"chapters/{name}", page.cells[1].source)
+        page.cells[1].source = edition.with_anchors(place)
         write(out / "chapters" / name, nbformat.writes(page))
         write_bytes(files / name, (BOOK / "chapters" / name).read_bytes())
         text = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
@@ -264,12 +298,12 @@ def stage(out: Path, files: Path, exercises: Mapping[str, Any]) -> None:
     documents = {f"docs/{name}.md": f"docs/{name}.md" for name in DOCUMENTS}
     documents |= {name: name for name in (*PLAIN, "README.md")}
     for name, place in documents.items():
-        text = (BOOK / name).read_text(encoding="utf-8")
+        text = edition.document(name)
         copy_linked(text, name, out)
         write(out / place, document_page(text, listed=name not in PLAIN))
     shutil.copytree(BOOK / "docs" / "images", out / "docs" / "images", dirs_exist_ok=True)
     entries = read_bibliography(BOOK / "chapters" / "references.bib")
-    write(out / "docs" / "references.md", references_page(entries, reference))
-    template = (BOOK / "web" / "index.md").read_text(encoding="utf-8")
-    gallery = gallery_items(BOOK / "chapters", out / "gallery")
-    write(out / "index.md", index_page(template, book, gallery))
+    write(out / "docs" / "references.md", references_page(entries, reference, say))
+    gallery = gallery_items(BOOK / "chapters", out / "gallery", say)
+    template = edition.document("web/index.md")
+    write(out / "index.md", index_page(template, book, gallery, say))

@@ -2,20 +2,28 @@
 
 import re
 
-ROW = re.compile(r"^\| ([^|]+?) \|[^|]*\|[^|]*\| ((?:[^|\\]|\\.)+?) \|", re.MULTILINE)
+ROW = re.compile(r"^\| ([^|]+?) \|[^|]*\|([^|]*)\| ((?:[^|\\]|\\.)+?) \|", re.MULTILINE)
+CHINESE = re.compile(r"[\u4e00-\u9fff]{2,}")
 
 
-def glossary_terms(text: str) -> dict[str, str]:
-    """The terms of the glossary's table and their meanings; "bound (ELBO)" gives two terms."""
+def glossary_terms(text: str, chinese: bool = False) -> dict[str, str]:
+    """The terms of the glossary's table and their meanings; "bound (ELBO)" gives two terms.
+
+    `chinese`: those of the third column, which are usual in Chinese.
+    """
     found = {}
-    for term, meaning in ROW.findall(text):
-        if term == "term" or set(term) <= {"-", " "}:
-            continue
+    for term, usual, meaning in ROW.findall(text.split("\n|---", 1)[-1]):
         meaning = meaning.replace("\\|", "|").replace("`", "")
-        for word in re.split(r" \(|\)$", term):
-            if word:
-                found[word] = meaning
+        words = [chinese_term(usual)] if chinese else re.split(r" \(|\)$", term)
+        for word in filter(None, words):
+            found.setdefault(word, meaning)
     return found
+
+
+def chinese_term(usual: str) -> str:
+    """The first of the renderings in a row, if it is in Chinese characters alone."""
+    first = re.split(r" \(|[,，、（]", usual.strip())[0]
+    return first if CHINESE.fullmatch(first) else ""
 
 
 def term_id(term: str) -> str:
@@ -28,6 +36,8 @@ def terms_in(text: str, terms: dict[str, str]) -> list[tuple[int, int, str]]:
     for term in sorted(terms, key=len, reverse=True):
         first = term[0] if term[1:2].isupper() else f"[{term[0].upper()}{term[0].lower()}]"
         pattern = rf"(?<![\w-]){first}{re.escape(term[1:])}(?:e?s)?(?![\w-])"
+        if CHINESE.match(term):  # no blanks between words
+            pattern = re.escape(term)
         for match in re.finditer(pattern, text):
             if all(match.end() <= start or match.start() >= end for start, end, _ in taken):
                 taken.append((match.start(), match.end(), term))

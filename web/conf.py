@@ -1,17 +1,23 @@
 """Settings of the web edition. `python tools/build_web.py` stages the pages, then calls Sphinx."""
 
+import os
 import sys
 from pathlib import Path
 
 BOOK = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(BOOK / "tools"))
+sys.path[:0] = [str(BOOK / "tools"), str(BOOK / "chapters")]
 
-project = "Latent diffusion"
+from book.language import messages  # noqa: E402
+
+LANGUAGE = os.environ.get("MINILDM_LANGUAGE", "")  # set by build_web.py
+say = messages(LANGUAGE).say
+
+project = say("Latent diffusion")
 author = "The minildm authors"
-copyright = "The minildm authors. Text and figures: CC BY 4.0; code: MIT"
-language = "en"
-html_title = "Latent diffusion, from the first Gaussian to Stable Diffusion"
-html_short_title = "Latent diffusion"
+copyright = say("The minildm authors. Text and figures: CC BY 4.0; code: MIT")
+language = {"": "en", "zh": "zh_CN"}[LANGUAGE]
+html_title = say("Latent diffusion, from the first Gaussian to Stable Diffusion")
+html_short_title = project
 extensions = ["myst_nb", "sphinx.ext.mathjax", "web_doctree"]
 book_bibliography = str(BOOK / "chapters" / "references.bib")
 
@@ -20,18 +26,11 @@ nb_execution_mode = "off"
 nb_render_markdown_format = "myst"
 nb_ipywidgets_js: dict[str, dict] = {}
 nb_merge_streams = True
-nb_mime_priority_overrides = [("gettext", "text/html", 0)]
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "attrs_inline"]
 myst_dmath_double_inline = True
 myst_heading_anchors = 4
 # A number of an exercise or equation is not a footnote, "1." after a heading is not a list ...
 suppress_warnings = ["myst.header"]
-
-# Paragraphs are the keys of a translation.
-locale_dirs = [str(BOOK / "web" / "locale")]
-gettext_compact = False
-gettext_uuid = False
-gettext_additional_targets = ["image"]
 
 # MathJax comes from a package, copied by build_web.py: no address outside.
 mathjax_path = "mathjax/tex-chtml-full.js"
@@ -39,8 +38,10 @@ mathjax3_config = {"tex": {"inlineMath": [["\\(", "\\)"]], "displayMath": [["\\[
 
 html_theme = "sphinx_book_theme"
 BUILD = BOOK / "outputs" / "web-build"
-html_static_path = [str(BOOK / "web" / "static"), str(BUILD / "static")]
-html_extra_path = [str(BUILD / "extra")]
+STAGED = BUILD / LANGUAGE
+html_static_path = [str(BOOK / "web" / "static"), str(BUILD / "static"), str(STAGED / "words")]
+html_extra_path = [str(STAGED / "extra")]
+templates_path = [str(BOOK / "web" / "templates")]
 html_context = {"default_mode": "auto"}
 html_favicon = str(BOOK / "web" / "static" / "favicon.svg")
 html_css_files = ["book.css"]
@@ -50,6 +51,7 @@ html_show_sourcelink = False
 html_show_sphinx = False
 html_last_updated_fmt = ""
 html_theme_options = {
+    "article_header_end": ["language-switch.html", "article-header-buttons.html"],
     "use_download_button": False,
     "use_fullscreen_button": False,
     "show_toc_level": 2,

@@ -24,6 +24,8 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from PIL import Image
 
+from book.language import told, translate_figure
+
 if TYPE_CHECKING:
     from torch import Tensor  # not loaded to show a figure
 
@@ -60,6 +62,8 @@ def show(fig: Figure, alt: str, *, dpi: float = 100) -> None:
         raise ValueError(
             f"alt must say in at least {MIN_ALT} characters what the figure shows, got {alt!r}"
         )
+    text = told(text)
+    translate_figure(fig)
     data = base64.b64encode(png(fig, dpi)).decode()
     plt.close(fig)  # or the inline backend would show it a second time
     bundle = {
@@ -101,6 +105,7 @@ def show_moving(gif: bytes, alt: str, width: int) -> HTML:
     text = " ".join(alt.split())
     if len(text) < MIN_ALT:
         raise ValueError(f"alt must say in at least {MIN_ALT} characters what moves; got {alt!r}")
+    text = told(text)
     data = base64.b64encode(gif).decode()
     style = f'width="{width}" style="image-rendering: pixelated"'
     return HTML(f'<img alt="{html.escape(text)}" {style} src="data:image/gif;base64,{data}">')

@@ -25,6 +25,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from book.language import told
+
 NO_SOLUTIONS = "MINILDM_NO_SOLUTIONS"  # in the environment: reveal shows none
 
 
@@ -51,29 +53,30 @@ def check(id: str, answer: Any) -> None:
 
     Never raises because of the answer. Raises `ValueError` for an unknown exercise.
     """
-    print(verdict(find(id), answer))
+    print(told(verdict(find(id), answer)))
 
 
 def hint(id: str) -> None:
     """Print a nudge for exercise `id`."""
-    print(find(id).hint)
+    print(told(find(id).hint))
 
 
 def said(guess: Any) -> str:
     """What the reader guessed; or, while the dots still stand in the cell, a nudge to guess."""
     if is_blank(guess):
-        return "no guess yet: replace the dots above, and run both cells"
+        return told("no guess yet: replace the dots above, and run both cells")
     given = " and ".join(str(part) for part in guess) if isinstance(guess, tuple) else guess
-    return f"you said {given}"
+    return told(f"you said {given}")
 
 
 def reveal(id: str) -> None:
     """Print the solution of exercise `id`; a course may switch that off."""
     exercise = find(id)
     if os.environ.get(NO_SOLUTIONS):
-        print(f"{NO_SOLUTIONS} is set here: solutions are not shown. Try hint({id!r}).")
+        print(told(f"{NO_SOLUTIONS} is set here: solutions are not shown. Try hint({id!r})."))
         return
-    print(f"# Exercise {exercise.id}: {exercise.title}\n{exercise.solution.strip()}")
+    print(told(f"# Exercise {exercise.id}: {exercise.title}"))
+    print(exercise.solution.strip())
 
 
 def verdict(exercise: Exercise, answer: Any) -> str:

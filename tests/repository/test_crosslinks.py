@@ -37,6 +37,10 @@ MARKDOWN_LINK = re.compile(r"\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^)\s]+)\)")
         ("[in chapter 3](x.ipynb)", "[in chapter 3](x.ipynb)"),
         ("## As in chapter 3\n", "## As in chapter 3\n"),  # anchors stay what they are
         ("```\nchapter 3\n```", "```\nchapter 3\n```"),
+        ("见第 4.2 章。", "见[第 4.2 章](04_2_b.ipynb)。"),
+        ("第 3、4.2 章", "第 [3](03_c.ipynb)、[4.2](04_2_b.ipynb) 章"),
+        ("第 3 章和第 9.1 章", "[第 3 章](03_c.ipynb)和第 9.1 章"),
+        ("第 3 步", "第 3 步"),
     ],
 )
 def test_mentions_become_links(text, expected):

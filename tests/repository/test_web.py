@@ -148,6 +148,14 @@ def test_the_glossarys_terms_are_found_in_a_text():
     assert sorted(found) == ["Latents", "UNet", "latent diffusion model"]
 
 
+def test_chinese_terms_are_found_in_a_text_without_blanks():
+    text = "| t | a | u | m |\n|---|---|---|---|\n| latent |  | 隐变量 (z) | A z. | [3](x) |\n"
+    text += "| v |  | v 预测 | A v. | [3](x) |\n| latent |  | 隐变量 | Again. | [3](x) |\n"
+    terms = glossary_terms(text, chinese=True)
+    assert terms == {"隐变量": "A z."}
+    assert terms_in("每个隐变量都有噪声", terms) == [(2, 5, "隐变量")]
+
+
 # --- the site ------------------------------------------------------------------------------------
 
 

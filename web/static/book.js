@@ -25,6 +25,11 @@ class StandIn {
 const data = async (name) => (await fetch(new URL(`widgets/${name}`, here))).json();
 const module = async (name) => (await import(new URL(`widgets/${name}`, here))).default;
 
+/** A text of this file in the page's language, with values for {0}, {1} .. */
+const english = document.documentElement.lang.startsWith("en");
+const messages = english ? {} : await (await fetch(new URL("messages.json", here))).json();
+const say = (text, ...values) => (messages[text] ?? text).replace(/\{(\d+)\}/g, (_, k) => values[k]);
+
 function note(el, text) {
   el.append(Object.assign(document.createElement("p"), { className: "book-note", textContent: text }));
 }
@@ -35,13 +40,13 @@ async function scheduleExplorer(el, { kind, T }) {
   const model = new StandIn({
     kind, T, first: 1e-4, last: 0.02, place: 0.3, zero_terminal: false, own: [], sampler: "ddim",
     steps: 20, request: 0, samples: new Uint8Array(0), figures: {},
-    clean: bytes(clouds.clean), noise: bytes(clouds.noise),
+    clean: bytes(clouds.clean), noise: bytes(clouds.noise), messages,
   });
   (await module("schedule_explorer.js")).render({ model, el });
   el.querySelector("select[name=sampler]").closest("div").remove(); // samples are drawn by Python
   el.querySelectorAll("canvas")[1].remove();
   el.querySelector(".figures").remove();
-  note(el, "Samples from such a schedule are drawn by Python: run this chapter to see them.");
+  note(el, say("Samples from such a schedule are drawn by Python: run this chapter to see them."));
 }
 
 const nearest = (values, wanted) =>
@@ -76,11 +81,12 @@ async function latentWalk(el, { repair }) {
     const rgb = new Uint8Array(3 * width * height);
     for (let i = 0; i < width * height; i++) rgb.set(rgba.subarray(4 * i, 4 * i + 3), 3 * i);
     model.set("panels", rgb);
-    model.set("shown", { height, width, words: grid.words[pair][row][column], request });
+    const words = grid.words[pair][row][column].map((text) => say(text));
+    model.set("shown", { height, width, words, request });
     model.tell("change:shown");
   }
   const wanted = { pair: all.names[0], u: 0.5, back: repair ? 0.75 : 0, request: 0 };
-  const model = new StandIn({ names: all.names, repair, wanted, shown: {}, panels: null }, answer);
+  const model = new StandIn({ names: all.names, repair, wanted, shown: {}, panels: null, messages }, answer);
   await answer(model);
   (await module("latent_walk.js")).render({ model, el });
   el.querySelector("input[name=u]").step = grid.u[1];
@@ -91,7 +97,7 @@ const TWINS = { "schedule-explorer": scheduleExplorer, "latent-walk": latentWalk
 
 for (const el of document.querySelectorAll(".book-widget")) {
   TWINS[el.dataset.widget](el, JSON.parse(el.dataset.options)).catch((error) => {
-    note(el, `This widget could not be loaded (${error.message}); the picture near it shows the same.`);
+    note(el, say("This widget could not be loaded ({0}); the picture near it shows the same.", error.message));
   });
 }
 

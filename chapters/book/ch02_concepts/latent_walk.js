@@ -3,6 +3,13 @@
 
 const ZOOM = 2.2;
 
+/** A text in the reader's language, if Python (or the page) has given words for it. */
+const speaker = (model) => (text, ...values) =>
+  ((model.get("messages") ?? {})[text] ?? text).replace(/\{(\d+)\}/g, (_, k) => values[k]);
+
+// The pairs, by the names that Python gives them: say("everything differs"), say("another colour"),
+// say("another place").
+
 function slider(name, label, value, max, step) {
   const row = document.createElement("label");
   row.style.cssText = "display: flex; gap: 0.6em; align-items: center; margin: 0.2em 0";
@@ -17,14 +24,14 @@ function slider(name, label, value, max, step) {
 }
 
 function render({ model, el }) {
-  const start = model.get("wanted");
+  const start = model.get("wanted"), say = speaker(model);
   const pair = document.createElement("select");
   pair.name = "pair";
-  pair.setAttribute("aria-label", "which two pictures");
-  for (const name of model.get("names")) pair.add(new Option(name, name, false, name === start.pair));
+  pair.setAttribute("aria-label", say("which two pictures"));
+  for (const name of model.get("names")) pair.add(new Option(say(name), name, false, name === start.pair));
   const place = slider("u", (u) => `u = ${u.toFixed(2)}`, start.u, 1, 0.01);
   const back = slider(
-    "back", (b) => (b > 0 ? `noise up to ${(100 * b).toFixed(0)} % of T, and back` : "no noise"),
+    "back", (b) => (b > 0 ? say("noise up to {0} % of T, and back", (100 * b).toFixed(0)) : say("no noise")),
     start.back, 1, 0.05,
   );
   const canvas = document.createElement("canvas");

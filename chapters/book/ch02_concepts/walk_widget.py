@@ -14,6 +14,7 @@ from torch import Tensor
 from book.ch02_concepts.figures import REACH
 from book.ch02_concepts.walk import PAIRS, Stop, scene_pair, walk_stop
 from book.display import pixels
+from book.language import told, widget_texts
 from minildm.latent import LatentDiffusion
 
 
@@ -30,12 +31,15 @@ class LatentWalk(anywidget.AnyWidget):
     repair = traitlets.Bool(False).tag(sync=True)
     wanted = traitlets.Dict().tag(sync=True)  # {"pair", "u", "back", "request"}
     panels = traitlets.Bytes().tag(sync=True)  # uint8 (height, width, 3)
+    messages = traitlets.Dict().tag(sync=True)  # texts in the reader's language
     shown = traitlets.Dict().tag(sync=True)  # {"height", "width", "words", "request"}
 
     def __init__(self, model: LatentDiffusion, repair: bool = False) -> None:
         self._model = model
         start = {"pair": next(iter(PAIRS)), "u": 0.5, "back": 0.7 if repair else 0.0, "request": 0}
-        super().__init__(names=list(PAIRS), repair=repair, wanted=start)
+        super().__init__(
+            names=list(PAIRS), repair=repair, wanted=start, messages=widget_texts()
+        )
         self.observe(self._answer, "wanted")
         self._answer(None)
 
@@ -45,7 +49,7 @@ class LatentWalk(anywidget.AnyWidget):
         images = panel_images(stop) if self.repair else panel_images(stop)[:3]
         block = pixels(images, len(images))  # (h, w, 3)
         self.panels = block.tobytes()
-        words = panel_words(stop)[: len(images)]
+        words = [told(text) for text in panel_words(stop)[: len(images)]]
         height, width = block.shape[:2]
         self.shown = {
             "height": height, "width": width, "words": words, "request": w["request"]

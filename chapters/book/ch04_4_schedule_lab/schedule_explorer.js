@@ -117,7 +117,7 @@ function marker(ctx, x, y, h) {
 }
 
 /** The whole upper picture: two panels of curves, and the cloud at time t. */
-export function paint(ctx, table, t, clean, noise, buffer) {
+export function paint(ctx, table, t, clean, noise, buffer, say) {
   ctx.fillStyle = "#ffffff";
   ctx.fillRect(0, 0, WIDTH, HEIGHT);
   const w = 240, h = HEIGHT - 2 * PAD, side = h;
@@ -131,28 +131,32 @@ export function paint(ctx, table, t, clean, noise, buffer) {
   curve(ctx, first, PAD, w, h, table.alphaBar, (v) => v, BLUE);
   curve(ctx, first, PAD, w, h, table.share, (v) => v, RED, [6, 3]);
   marker(ctx, first + (w * t) / table.T, PAD, h);
-  frame(ctx, second, PAD, w, h, "log10 SNR, from -6 to 6; grey: 0.1 to 10", `t = 0 .. ${table.T}`);
+  frame(ctx, second, PAD, w, h, say("log10 SNR, from -6 to 6; grey: 0.1 to 10"), `t = 0 .. ${table.T}`);
   ctx.fillStyle = "#ececec";
   ctx.fillRect(second + 1, PAD + (h * 5) / 12, w - 2, h / 6);
   curve(ctx, second, PAD, w, h, table.snr, (v) => (Math.log10(v) + 6) / 12, GREEN, [8, 3, 2, 3]);
   marker(ctx, second + (w * t) / table.T, PAD, h);
   const a = Math.sqrt(table.alphaBar[t]), b = Math.sqrt(table.noise2[t]);
   for (let i = 0; i < clean.length; i++) buffer[i] = a * clean[i] + b * noise[i];
-  frame(ctx, third, PAD, side, side, `z_t at t = ${t}`, `signal ${a.toFixed(3)}, noise ${b.toFixed(3)}`);
+  frame(ctx, third, PAD, side, side, say("z_t at t = {0}", t), say("signal {0}, noise {1}", a.toFixed(3), b.toFixed(3)));
   dots(ctx, third, PAD, side, buffer, SKY, 3.2);
 }
 
-function paintSamples(ctx, truth, samples, title) {
+function paintSamples(ctx, truth, samples, title, say) {
   ctx.fillStyle = "#ffffff";
   ctx.fillRect(0, 0, WIDTH, HEIGHT);
   const side = HEIGHT - 2 * PAD;
-  frame(ctx, 12, PAD, side, side, "data", "");
+  frame(ctx, 12, PAD, side, side, say("data"), "");
   dots(ctx, 12, PAD, side, truth, GREY, 3.2);
   frame(ctx, 40 + side, PAD, side, side, title, "");
   dots(ctx, 40 + side, PAD, side, samples, BLUE, 3.2);
 }
 
 // --- the widget --------------------------------------------------------------------------------
+
+/** A text in the reader's language, if Python (or the page) has given words for it. */
+const speaker = (model) => (text, ...values) =>
+  ((model.get("messages") ?? {})[text] ?? text).replace(/\{(\d+)\}/g, (_, k) => values[k]);
 
 const floats = (view) => new Float32Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
 const SLIDERS = {
@@ -162,6 +166,10 @@ const SLIDERS = {
   last: ["last beta", (u) => 10 ** (-3 + (2.9957 * u) / 1000), (v) => (1000 / 2.9957) * (Math.log10(v) + 3)],
   place: ["t / T", (u) => u / 1000, (v) => 1000 * v],
 };
+
+// What stands in tables here is looked up, too: say("first beta"), say("last beta"), say("sampler"),
+// say("steps"), say("linear"), say("scaled linear"), say("cosine"), say("sigmoid"), say("ramp"),
+// say("your own").
 
 function control(label, input) {
   const line = document.createElement("label");
@@ -175,17 +183,17 @@ function control(label, input) {
   return [line, value];
 }
 
-function choice(model, name, options) {
+function choice(model, name, options, say) {
   const input = document.createElement("select");
   input.name = name;
-  options.forEach((o) => input.add(new Option(o, o)));
+  options.forEach((o) => input.add(new Option(say(`${o}`), o)));
   input.value = model.get(name);
   return input;
 }
 
 function render({ model, el }) {
   const clean = floats(model.get("clean")), noise = floats(model.get("noise"));
-  const buffer = new Float32Array(clean.length);
+  const buffer = new Float32Array(clean.length), say = speaker(model);
   const state = Object.fromEntries(
     ["kind", "T", "first", "last", "place", "zero_terminal"].map((k) => [k, model.get(k)]));
   const kinds = KINDS.filter((k) => k !== "your own" || model.get("own").length > 0);
@@ -207,16 +215,17 @@ function render({ model, el }) {
     const raw = betas(state.kind, state.T, state.first, state.last, model.get("own"));
     const table = tables(state.zero_terminal ? zeroTerminal(raw) : raw);
     const t = Math.round(state.place * table.T), g = gauges(table);
-    paint(ctx, table, t, clean, noise, buffer);
+    paint(ctx, table, t, clean, noise, buffer, say);
     outputs.T.textContent = table.T;
     outputs.first.textContent = state.first.toPrecision(3);
     outputs.last.textContent = state.last.toPrecision(3);
     outputs.place.textContent = `t = ${t}`;
-    gauge.textContent =
-      `signal left at T: ${g.left.toPrecision(3)} \u00B7 SNR at T: ${g.last.toPrecision(3)} \u00B7 ` +
-      `steps with SNR between 0.1 and 10: ${Math.round(100 * g.useful)} %`;
-    canvas.setAttribute("aria-label",
-      `Schedule ${state.kind}, ${table.T} steps. ${gauge.textContent}. Cloud at t = ${t}.`);
+    gauge.textContent = [
+      say("signal left at T: {0}", g.left.toPrecision(3)), say("SNR at T: {0}", g.last.toPrecision(3)),
+      say("steps with SNR between 0.1 and 10: {0} %", Math.round(100 * g.useful)),
+    ].join(" \u00B7 ");
+    canvas.setAttribute("aria-label", say("Schedule {0}, {1} steps. {2}. Cloud at t = {3}.",
+      say(state.kind), table.T, gauge.textContent, t));
   }
 
   // One paint per animation frame, whatever the number of events; times are kept for the tests.
@@ -240,38 +249,38 @@ function render({ model, el }) {
     model.save_changes();
   }
   function asked() {
-    told.textContent = "sampling ...";
+    told.textContent = say("sampling ...");
     model.set("request", model.get("request") + 1);
     model.save_changes();
   }
 
   const controls = document.createElement("div");
-  const kind = choice(model, "kind", kinds);
+  const kind = choice(model, "kind", kinds, say);
   kind.addEventListener("change", (e) => { state.kind = kind.value; moved(e); tell(); });
-  controls.append(control("kind", kind)[0]);
+  controls.append(control(say("kind"), kind)[0]);
   for (const [key, [label, toValue, back]] of Object.entries(SLIDERS)) {
     const input = Object.assign(document.createElement("input"), { type: "range", min: 0, max: 1000, name: key });
     input.style.width = "320px";
     input.value = back(state[key]);
     input.addEventListener("input", (e) => { state[key] = toValue(+input.value); moved(e); });
     input.addEventListener("change", tell);
-    const [line, value] = control(label, input);
+    const [line, value] = control(say(label), input);
     outputs[key] = value;
     controls.append(line);
   }
   const zero = Object.assign(document.createElement("input"), { type: "checkbox", name: "zero_terminal" });
   zero.checked = state.zero_terminal;
   zero.addEventListener("change", (e) => { state.zero_terminal = zero.checked; moved(e); tell(); });
-  controls.append(control("zero SNR at T", zero)[0]);
+  controls.append(control(say("zero SNR at T"), zero)[0]);
 
   const lowerControls = document.createElement("div");
   for (const [name, options] of [["sampler", ["ddpm", "ddim", "heun", "dpmpp_2m"]], ["steps", [1, 2, 5, 10, 20, 50]]]) {
-    const input = choice(model, name, options);
+    const input = choice(model, name, options, say);
     input.addEventListener("change", () => { model.set(name, name === "steps" ? +input.value : input.value); model.save_changes(); });
-    lowerControls.append(control(name, input)[0]);
+    lowerControls.append(control(say(name), input)[0]);
   }
   const button = document.createElement("button");
-  button.textContent = "draw samples";
+  button.textContent = say("draw samples");
   button.addEventListener("click", () => { tell(); asked(); });
   lowerControls.append(button);
 
@@ -279,20 +288,20 @@ function render({ model, el }) {
     const samples = floats(model.get("samples"));
     if (samples.length === 0) return;
     const f = model.get("figures");
-    const title = `${f.samples} samples: ${f.sampler}, ${f.steps} steps`;
-    paintSamples(lowerCtx, clean, samples, title);
+    const title = say("{0} samples: {1}, {2} steps", f.samples, f.sampler, f.steps);
+    paintSamples(lowerCtx, clean, samples, title, say);
     told.textContent = f.text;
     lower.setAttribute("aria-label", `${title}. ${f.text}`);
   }
   model.on("change:figures", shown);
-  model.on("change:request", () => { told.textContent = "sampling ..."; });
+  model.on("change:request", () => { told.textContent = say("sampling ..."); });
   // The arrow keys belong to the sliders, not to JupyterLab's notebook.
   el.dataset.lmSuppressShortcuts = "true";
   el.addEventListener("keydown", (event) => event.stopPropagation());
   el.append(controls, canvas, gauge, lowerControls, lower, told);
   el.explorer = { latencies };
   draw();
-  paintSamples(lowerCtx, clean, [], "no samples yet");
+  paintSamples(lowerCtx, clean, [], say("no samples yet"), say);
   shown();
 }
 

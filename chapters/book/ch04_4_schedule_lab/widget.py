@@ -18,6 +18,7 @@ from book.ch04_4_schedule_lab.explorer import (
     make_schedule,
     noise_points,
 )
+from book.language import told, widget_texts
 from minildm import checks
 
 
@@ -46,6 +47,7 @@ class ScheduleExplorer(anywidget.AnyWidget):
     noise = traitlets.Bytes().tag(sync=True)
     samples = traitlets.Bytes(b"").tag(sync=True)
     figures = traitlets.Dict().tag(sync=True)
+    messages = traitlets.Dict().tag(sync=True)  # texts in the reader's language
 
     def __init__(self, betas: Tensor | None = None, settings: Settings | None = None) -> None:
         chosen = settings or Settings()
@@ -54,6 +56,7 @@ class ScheduleExplorer(anywidget.AnyWidget):
             kind="your own" if own else chosen.kind, T=chosen.T, first=chosen.first,
             last=chosen.last, zero_terminal=chosen.zero_terminal, own=own,
             clean=_bytes(data_points()), noise=_bytes(noise_points()),
+            messages=widget_texts(),
         )  # fmt: skip
         self.observe(self._sample, "request")
 
@@ -69,7 +72,7 @@ class ScheduleExplorer(anywidget.AnyWidget):
         self.samples = _bytes(drawn.samples)
         self.figures = {
             "samples": len(drawn.samples), "sampler": self.sampler, "steps": self.steps,
-            "text": drawn.text, "request": self.request,
+            "text": told(drawn.text), "request": self.request,
         }  # fmt: skip
 
     def __repr__(self) -> str:

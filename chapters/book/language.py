@@ -1,0 +1,121 @@
+"""What the book says while it runs, in another language: messages, labels, alternative texts.
+
+Where the environment variable MINILDM_LANGUAGE names a language, `told` looks a text up in the
+catalogue chapters/translations/LANGUAGE/messages.po; otherwise, and where there is no entry, a text
+stays what it is. What can stand there is read from the code (tools/messages.py). An f-string is a
+template, "at t = {0} your signal is {1}": what was printed is matched with it backwards.
+"""
+
+import functools
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+TRANSLATIONS = Path(__file__).resolve().parents[1] / "translations"
+PLACE = re.compile(r"\{(\d+)\}")
+# A template with fewer letters takes no blank into a place: "step {0}" is not "step of a walk".
+FEW_LETTERS = 6
+FONTS = (
+    "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Micro Hei",
+    "WenQuanYi Zen Hei", "Microsoft YaHei", "PingFang SC", "Hiragino Sans GB", "SimHei",
+    "Noto Sans CJK JP",
+)  # fmt: skip
+
+
+class Messages:
+    """A catalogue: texts, and templates with places {0}, {1}, in English and in the language."""
+
+    def __init__(self, entries: Mapping[str, str]) -> None:
+        self.exact = {text: said for text, said in entries.items() if not PLACE.search(text)}
+        templates = {text: said for text, said in entries.items() if PLACE.search(text)}
+        # The one that says most by itself first.
+        self.templates = sorted(templates.items(), key=lambda item: -len(PLACE.sub("", item[0])))
+
+    def told(self, text: str) -> str:
+        """The text in the language; the text itself where the catalogue does not have it."""
+        if text in self.exact:
+            return self.exact[text]
+        for template, said in self.templates:
+            if match := _pattern(template).fullmatch(text):
+                return self.filled(said, [self.told(part) for part in match.groups()])
+        return text
+
+    def say(self, text: str, *values: object) -> str:
+        """The text in the language, with the values at its places; `told` where there is none."""
+        return (
+            self.filled(dict(self.templates).get(text, text), values) if values else self.told(text)
+        )
+
+    @staticmethod
+    def filled(text: str, values: Any) -> str:
+        """A template with its values."""
+        return PLACE.sub(lambda m: str(values[int(m[1])]), text) if values else text
+
+
+@functools.cache
+def _pattern(template: str) -> re.Pattern[str]:
+    """What a template prints, with a group for each place."""
+    literal = PLACE.split(template)[::2]
+    few = sum(letter.isalpha() for part in literal for letter in part) < FEW_LETTERS
+    return re.compile((r"(\S+?)" if few else "(.*?)").join(map(re.escape, literal)), re.DOTALL)
+
+
+def language() -> str:
+    """The language that the reader wants: "" for English."""
+    wanted = os.environ.get("MINILDM_LANGUAGE", "")
+    return "" if wanted == "en" else wanted
+
+
+@functools.cache
+def messages(language: str) -> Messages:
+    """The catalogue of a language; empty where there is none."""
+    path = TRANSLATIONS / language / "messages.po"
+    if not path.is_file():
+        return Messages({})
+    from babel.messages.pofile import read_po
+
+    with path.open("rb") as file:
+        entries = read_po(file, locale=language)
+    return Messages({str(e.id): str(e.string) for e in entries if e.id and e.string})
+
+
+def told(text: str) -> str:
+    """A text as the reader wants it: unchanged, unless MINILDM_LANGUAGE names a language."""
+    wanted = language()
+    return messages(wanted).told(text) if wanted else text
+
+
+def widget_texts(wanted: str | None = None) -> dict[str, str]:
+    """What a widget's module may look up, as it cannot ask Python; {} for English."""
+    found = messages(language() if wanted is None else wanted)
+    return {text: said for text, said in [*found.exact.items(), *found.templates] if len(text) < 60}
+
+
+# --- figures --------------------------------------------------------------------------------------
+
+
+@functools.cache
+def font() -> str | None:
+    """A font of this machine that has Chinese letters; None where it has none."""
+    from matplotlib import font_manager
+
+    here = {entry.name for entry in font_manager.fontManager.ttflist}
+    return next((name for name in FONTS if name in here), None)
+
+
+def translate_figure(fig: Any) -> None:
+    """Put the texts of a figure into the reader's language, if this machine can draw them.
+
+    A text with a formula stays: formulas are drawn in a font of their own.
+    """
+    if not language() or font() is None:
+        return
+    from matplotlib.text import Text
+
+    for artist in fig.findobj(Text):
+        said = told(artist.get_text())
+        if said != artist.get_text() and "$" not in said:
+            artist.set_text(said)
+            artist.set_fontfamily([*artist.get_fontfamily(), font()])
