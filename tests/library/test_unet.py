@@ -168,6 +168,14 @@ def test_a_wrong_condition_is_named(sizes, condition, message):
         awake(**sizes)(z_t, t, condition)
 
 
+@pytest.mark.parametrize("t", [torch.ones(2), torch.ones(3, 1), torch.ones(3) * 1j])
+def test_a_wrong_time_is_named(t):
+    """Of three latents: two times, a column, and numbers that are no times."""
+    z_t, _ = given()
+    with pytest.raises(ValueError, match=r"t must be \(3,\), one time per latent"):
+        awake()(z_t, t)
+
+
 def test_wrong_sizes_are_named():
     with pytest.raises(ValueError, match="one kind"):
         UNetConfig(classes=3, context_dim=4)
