@@ -57,7 +57,7 @@ class EmojiTraining:
                 image_channels=3, latent_channels=8, factor=8, patch=4, width=64, max_width=128
             ),
             fit=FitConfig(
-                steps=10_000, batch=16, lr=3e-3, warmup=50, ema=0.998, optimizer="muon",
+                steps=8000, batch=16, lr=3e-3, warmup=50, ema=0.998, optimizer="muon",
                 log_every=50, save_every=500,
             ),
             kl=1e-5,
@@ -70,7 +70,7 @@ class EmojiTraining:
                 UNetConfig(channels=8, width=96, multipliers=(1, 1), attention=(0, 1)),
             ),
             fit=FitConfig(
-                steps=14_000, batch=64, lr=2e-3, warmup=100, ema=0.998, optimizer="muon",
+                steps=11_000, batch=64, lr=2e-3, warmup=100, ema=0.998, optimizer="muon",
                 log_every=50, save_every=250,
             ),
             min_snr=5.0,
