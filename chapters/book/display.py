@@ -2,7 +2,8 @@
 
 `show(fig, alt)` displays one PNG and puts the text in the three places where programs look for it:
 
-- the `alt` metadata of the PNG: nbconvert, nbviewer, Sphinx and other static renderers;
+- the `alt` metadata of the PNG: nbviewer (nbconvert's template "classic") and the book's own site.
+  nbconvert's other templates do not look there, nor does JupyterLab before the cell is run;
 - an HTML `<img alt="...">`: JupyterLab ignores that metadata, but prefers HTML while you work;
 - plain text: terminals and text browsers.
 

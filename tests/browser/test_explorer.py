@@ -74,7 +74,9 @@ def test_samples_come_from_python_with_the_settings_of_the_sliders(lab, page, tm
     assert "T: 0.60" in page.locator(".gauges").first.text_content() or wait_for(
         lambda: "T: 0.60" in page.locator(".gauges").first.text_content(), 10, "the gauge follows"
     )
+    assert "another schedule (linear, T = 1000" in figures.text_content()  # as long as it is so
     bad = pressed()
+    assert "another schedule" not in figures.text_content()
     assert bad > 2 * good
     assert (
         page.locator("canvas").nth(1).get_attribute("aria-label").startswith("1000 samples: ddim")

@@ -1,7 +1,7 @@
 // The walk between two pictures of chapter 2. Python computes every stop (concepts.py); this file
 // moves sliders, asks, and draws. It asks again only after an answer: see `waiting`.
 
-const ZOOM = 2.2;
+const ZOOM = 3; // a whole number: each pixel as large as the next
 
 /** A text in the reader's language, if Python (or the page) has given words for it. */
 const speaker = (model) => (text, ...values) =>
@@ -29,7 +29,7 @@ function render({ model, el }) {
   pair.name = "pair";
   pair.setAttribute("aria-label", say("which two pictures"));
   for (const name of model.get("names")) pair.add(new Option(say(name), name, false, name === start.pair));
-  const place = slider("u", (u) => `u = ${u.toFixed(2)}`, start.u, 1, 0.01);
+  const place = slider("u", (u) => say("u = {0}, {1} % of the way", u.toFixed(2), Math.round(100 * u)), start.u, 1, 0.01);
   const back = slider(
     "back", (b) => (b > 0 ? say("noise up to {0} % of T, and back", (100 * b).toFixed(0)) : say("no noise")),
     start.back, 1, 0.05,

@@ -66,8 +66,29 @@ export function gauges({ T, alphaBar, snr }) {
 
 // --- drawing -----------------------------------------------------------------------------------
 
-const BLUE = "#0072B2", RED = "#D55E00", GREEN = "#009E73", SKY = "#56B4E9", GREY = "#6b6b6b";
-const WIDTH = 760, HEIGHT = 250, PAD = 34;
+const BLUE = "#0072B2", RED = "#D55E00", GREEN = "#009E73", SKY = "#56B4E9";
+const GREY = "#6b6b6b", PALE = "#d0d0d0";
+const WIDTH = 760, HEIGHT = 250, PAD = 34, LEFT = 30; // LEFT: room for the numbers of an axis
+const REACH = 3.2; // a cloud is shown from -REACH to REACH
+
+/** Numbers along the left side and the bottom: [[value as text, place from 0 to 1], ...]. */
+function ticks(ctx, x, y, w, h, sides, bottoms) {
+  ctx.fillStyle = "#505050";
+  ctx.font = "11px sans-serif";
+  ctx.textAlign = "right";
+  for (const [text, u] of sides) {
+    ctx.fillRect(x - 4, y + h * (1 - u) - 0.5, 4, 1);
+    ctx.fillText(text, x - 6, y + h * (1 - u) + 4);
+  }
+  ctx.textAlign = "center";
+  for (const [text, u] of bottoms) {
+    ctx.fillRect(x + w * u - 0.5, y + h, 1, 4);
+    ctx.fillText(text, x + w * u, y + h + 15);
+  }
+}
+
+const steps = (T) => [0, Math.round(T / 2), T].map((t) => [`${t}`, t / T]);
+const units = [-3, 0, 3].map((v) => [`${v}`, (v / REACH + 1) / 2]);
 
 function frame(ctx, x, y, w, h, title, bottom) {
   ctx.strokeStyle = "#c8c8c8";
@@ -77,7 +98,7 @@ function frame(ctx, x, y, w, h, title, bottom) {
   ctx.textAlign = "left";
   ctx.fillText(title, x, y - 7);
   ctx.textAlign = "center";
-  ctx.fillText(bottom, x + w / 2, y + h + 15);
+  ctx.fillText(bottom, x + w / 2, y + h + 29);
 }
 
 function curve(ctx, x, y, w, h, values, toUnit, colour, dash = []) {
@@ -86,14 +107,19 @@ function curve(ctx, x, y, w, h, values, toUnit, colour, dash = []) {
   ctx.lineWidth = 1.8;
   ctx.setLineDash(dash);
   ctx.beginPath();
+  ctx.save();
+  ctx.rect(x, y, w, h); // what lies outside is not drawn: a floor would look like a value
+  ctx.clip();
+  ctx.beginPath();
   const stride = Math.max(1, T / (2 * w)); // two points per pixel are enough
   for (let k = 0; ; k++) {
     const t = Math.min(T, Math.round(k * stride));
-    const u = Math.min(1, Math.max(0, toUnit(values[t])));
+    const u = Math.min(9, Math.max(-9, toUnit(values[t])));
     ctx.lineTo(x + (w * t) / T, y + h * (1 - u));
     if (t === T) break;
   }
   ctx.stroke();
+  ctx.restore();
   ctx.setLineDash([]);
   ctx.lineWidth = 1;
 }
@@ -107,31 +133,28 @@ function dots(ctx, x, y, w, points, colour, reach) {
 }
 
 function marker(ctx, x, y, h) {
-  ctx.strokeStyle = GREY;
-  ctx.setLineDash([2, 3]);
-  ctx.beginPath();
-  ctx.moveTo(x, y);
-  ctx.lineTo(x, y + h);
-  ctx.stroke();
-  ctx.setLineDash([]);
+  ctx.fillStyle = GREY;
+  for (let v = 0; v < h; v += 5) ctx.fillRect(x - 0.5, y + v, 1, 2);
 }
-
-/** The whole upper picture: two panels of curves, and the cloud at time t. */
+/** The upper picture: two panels of curves, and the cloud at time t. */
 export function paint(ctx, table, t, clean, noise, buffer, say) {
   ctx.fillStyle = "#ffffff";
   ctx.fillRect(0, 0, WIDTH, HEIGHT);
-  const w = 240, h = HEIGHT - 2 * PAD, side = h;
-  const first = 12, second = first + w + 28, third = second + w + 34;
-  frame(ctx, first, PAD, w, h, "", `t = 0 .. ${table.T}`);
+  const w = 200, h = HEIGHT - 2 * PAD - 4, side = h;
+  const first = LEFT, second = first + w + 46, third = second + w + 46;
+  frame(ctx, first, PAD, w, h, "", say("step t"));
+  ticks(ctx, first, PAD, w, h, [["0", 0], ["0.5", 0.5], ["1", 1]], steps(table.T));
   ctx.textAlign = "left";
-  [["alpha_bar", BLUE], ["\u03C3\u00B2/\u03B2", RED]].forEach(([name, colour], k) => {
+  [[say("{0}, solid", "\u1FB1"), BLUE], [say("{0}, dashed", "\u03C3\u00B2/\u03B2"), RED]].forEach(([name, colour], k) => {
     ctx.fillStyle = colour;
     ctx.fillText(name, first + 90 * k, PAD - 7);
   });
   curve(ctx, first, PAD, w, h, table.alphaBar, (v) => v, BLUE);
   curve(ctx, first, PAD, w, h, table.share, (v) => v, RED, [6, 3]);
   marker(ctx, first + (w * t) / table.T, PAD, h);
-  frame(ctx, second, PAD, w, h, say("log10 SNR, from -6 to 6; grey: 0.1 to 10"), `t = 0 .. ${table.T}`);
+  frame(ctx, second, PAD, w, h, say("SNR; grey: from 0.1 to 10"), say("step t"));
+  const powers = [["10\u207B\u2076", 0], ["10\u207B\u00B3", 0.25], ["1", 0.5], ["10\u00B3", 0.75], ["10\u2076", 1]];
+  ticks(ctx, second, PAD, w, h, powers, steps(table.T));
   ctx.fillStyle = "#ececec";
   ctx.fillRect(second + 1, PAD + (h * 5) / 12, w - 2, h / 6);
   curve(ctx, second, PAD, w, h, table.snr, (v) => (Math.log10(v) + 6) / 12, GREEN, [8, 3, 2, 3]);
@@ -139,17 +162,21 @@ export function paint(ctx, table, t, clean, noise, buffer, say) {
   const a = Math.sqrt(table.alphaBar[t]), b = Math.sqrt(table.noise2[t]);
   for (let i = 0; i < clean.length; i++) buffer[i] = a * clean[i] + b * noise[i];
   frame(ctx, third, PAD, side, side, say("z_t at t = {0}", t), say("signal {0}, noise {1}", a.toFixed(3), b.toFixed(3)));
-  dots(ctx, third, PAD, side, buffer, SKY, 3.2);
+  ticks(ctx, third, PAD, side, side, units, units);
+  dots(ctx, third, PAD, side, buffer, SKY, REACH);
 }
 
-function paintSamples(ctx, truth, samples, title, say) {
+/** The data, and samples beside it; `stale`: of other settings than those above, so they turn pale. */
+function paintSamples(ctx, truth, samples, title, say, stale = false) {
   ctx.fillStyle = "#ffffff";
   ctx.fillRect(0, 0, WIDTH, HEIGHT);
-  const side = HEIGHT - 2 * PAD;
-  frame(ctx, 12, PAD, side, side, say("data"), "");
-  dots(ctx, 12, PAD, side, truth, GREY, 3.2);
-  frame(ctx, 40 + side, PAD, side, side, title, "");
-  dots(ctx, 40 + side, PAD, side, samples, BLUE, 3.2);
+  const side = HEIGHT - 2 * PAD - 4, second = LEFT + side + 46;
+  frame(ctx, LEFT, PAD, side, side, say("data"), "");
+  ticks(ctx, LEFT, PAD, side, side, units, units);
+  dots(ctx, LEFT, PAD, side, truth, GREY, REACH);
+  frame(ctx, second, PAD, side, side, title, "");
+  ticks(ctx, second, PAD, side, side, units, units);
+  dots(ctx, second, PAD, side, samples, stale ? PALE : BLUE, REACH);
 }
 
 // --- the widget --------------------------------------------------------------------------------
@@ -198,19 +225,19 @@ function render({ model, el }) {
     ["kind", "T", "first", "last", "place", "zero_terminal"].map((k) => [k, model.get(k)]));
   const kinds = KINDS.filter((k) => k !== "your own" || model.get("own").length > 0);
   const canvas = document.createElement("canvas"), lower = document.createElement("canvas");
+  const sharp = window.devicePixelRatio || 1; // as many points as the screen has
   for (const c of [canvas, lower]) {
-    c.width = WIDTH;
-    c.height = HEIGHT;
+    c.width = WIDTH * sharp;
+    c.height = HEIGHT * sharp;
     c.setAttribute("role", "img");
-    c.style.maxWidth = "100%";
+    c.style.cssText = `width: ${WIDTH}px; max-width: 100%; display: block`;
+    c.getContext("2d").scale(sharp, sharp);
   }
   const ctx = canvas.getContext("2d"), lowerCtx = lower.getContext("2d");
   const gauge = document.createElement("p"), told = document.createElement("p");
-  gauge.className = "gauges";
-  told.className = "figures";
-  for (const p of [gauge, told]) p.style.cssText = "font:13px sans-serif;margin:4px 0";
+  [gauge.className, told.className] = ["gauges", "figures"];
+  gauge.style.cssText = told.style.cssText = "font:13px sans-serif;margin:4px 0";
   const outputs = {};
-
   function draw() {
     const raw = betas(state.kind, state.T, state.first, state.last, model.get("own"));
     const table = tables(state.zero_terminal ? zeroTerminal(raw) : raw);
@@ -226,6 +253,20 @@ function render({ model, el }) {
     ].join(" \u00B7 ");
     canvas.setAttribute("aria-label", say("Schedule {0}, {1} steps. {2}. Cloud at t = {3}.",
       say(state.kind), table.T, gauge.textContent, t));
+    if (drawn && (schedule() !== drawn) !== stale) {
+      stale = !stale;
+      shown();
+    }
+  }
+
+  // Samples belong to the schedule that they were drawn with.
+  let drawn = null, asking = null, stale = false;
+  function schedule() {
+    const ends = ["cosine", "ramp", "your own"].includes(state.kind) ? "" :
+      `, ${say("{0} to {1}", state.first.toPrecision(3), state.last.toPrecision(3))}`;
+    const T = state.kind === "your own" ? model.get("own").length : state.T;
+    const zero = state.zero_terminal ? `, ${say("zero SNR at T")}` : "";
+    return `${say(state.kind)}, T = ${T}${ends}${zero}`;
   }
 
   // One paint per animation frame, whatever the number of events; times are kept for the tests.
@@ -250,6 +291,7 @@ function render({ model, el }) {
   }
   function asked() {
     told.textContent = say("sampling ...");
+    asking = schedule();
     model.set("request", model.get("request") + 1);
     model.save_changes();
   }
@@ -288,12 +330,18 @@ function render({ model, el }) {
     const samples = floats(model.get("samples"));
     if (samples.length === 0) return;
     const f = model.get("figures");
-    const title = say("{0} samples: {1}, {2} steps", f.samples, f.sampler, f.steps);
-    paintSamples(lowerCtx, clean, samples, title, say);
-    told.textContent = f.text;
-    lower.setAttribute("aria-label", `${title}. ${f.text}`);
+    const title = `${say("{0} samples: {1}, {2} steps", f.samples, f.sampler, f.steps)}; ${drawn}`;
+    paintSamples(lowerCtx, clean, samples, title, say, stale);
+    const old = stale ? say("Drawn with another schedule ({0}): draw again for the one above.", drawn) : "";
+    told.textContent = `${old} ${f.text}`.trim();
+    lower.setAttribute("aria-label", `${title}. ${told.textContent}`);
   }
-  model.on("change:figures", shown);
+  function arrived() {
+    drawn = asking ?? schedule(); // there from the start: of the settings that it started with
+    stale = schedule() !== drawn;
+    shown();
+  }
+  model.on("change:figures", arrived);
   model.on("change:request", () => { told.textContent = say("sampling ..."); });
   // The arrow keys belong to the sliders, not to JupyterLab's notebook.
   el.dataset.lmSuppressShortcuts = "true";
@@ -302,7 +350,8 @@ function render({ model, el }) {
   el.explorer = { latencies };
   draw();
   paintSamples(lowerCtx, clean, [], say("no samples yet"), say);
-  shown();
+  lower.setAttribute("aria-label", say("The data; no samples yet"));
+  arrived();
 }
 
 export default { render };
