@@ -183,12 +183,12 @@ def test_questions_are_complete(stem):
 
 
 def test_nobody_passes_by_a_habit():
-    """The right answer has no favourite place, and is not the longest of most questions."""
+    """The right answer has no favourite place, and is not usually the longest one."""
     every = [question for bank in BANKS.values() for question in bank]
     places = Counter([o.right for o in q.options].index(True) for q in every)
     assert max(places.values()) < 0.4 * len(every), places
     longest = sum(max(q.options, key=lambda o: len(o.text)).right for q in every)
-    assert longest < 0.75 * len(every), longest
+    assert longest < 0.5 * len(every), longest
 
 
 def test_moodle_gets_what_the_file_says():
@@ -251,8 +251,11 @@ def test_an_incomplete_question_is_named(tmp_path):
 
 
 def test_the_tables_of_the_syllabus_are_up_to_date():
+    """All but the last column, an estimate that changes with every few words of a chapter."""
     text = course.README.read_text(encoding="utf-8")
-    assert text == course.tables(text), "make pages"
+    now, then = (re.sub(r"\| [^|\n]*(?:min|h) \|$", "", t, flags=re.MULTILINE)
+                 for t in (course.tables(text), text))  # fmt: skip
+    assert now == then, "make pages"
 
 
 def test_the_syllabus_names_what_there_is():
