@@ -22,7 +22,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = ("pyproject.toml", "constraints.txt", "conftest.py")
-COPIED = ("minildm", "tests", "tools", "data", "chapters", "benchmarks", *FILES)
+COPIED = ("minildm", "tests", "tools", "data", "chapters", "course", "benchmarks", *FILES)
 IGNORED = shutil.ignore_patterns("__pycache__", ".hypothesis", ".ipynb_checkpoints")
 WARM = [
     *("torch", "torch.nn.functional", "torch.utils.data", "accelerate", "safetensors.torch"),
