@@ -14,7 +14,7 @@ import nbformat
 from book_rules import CHAPTERS
 from nbformat import NotebookNode
 
-REPLY = re.compile(r"^\[(ok|not yet|todo)\] (\d+(?:\.\d+)?-\d+):", re.MULTILINE)
+REPLY = re.compile(r"^\[(ok|not yet|todo)\] (\d+(?:\.\d+)?-\d+)[:：]", re.MULTILINE)
 MARKS = {"ok": "x", "not yet": "-", "todo": "."}
 
 

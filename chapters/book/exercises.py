@@ -92,9 +92,9 @@ def verdict(exercise: Exercise, answer: Any) -> str:
 def judged(id: str, answer: Any) -> str | None:
     """None if the answer to exercise `id` is right, else the hint: what a grader asserts."""
     exercise = find(id)
-    if is_blank(answer):
-        return f"not answered: {exercise.title}"
-    return _complaint(exercise, answer)
+    blank = f"not answered: {exercise.title}"
+    complaint = blank if is_blank(answer) else _complaint(exercise, answer)
+    return None if complaint is None else told(complaint)
 
 
 def _complaint(exercise: Exercise, answer: Any) -> str | None:

@@ -10,7 +10,7 @@ MUTANTS = [
     Mutant(0, 'hidden tests are handed out', 'tools/course_assignments.py',
         'for begin, end in (SOLUTION, HIDDEN):', 'for begin, end in (SOLUTION,):', COURSE),
     Mutant(0, 'a blank gets the point', 'chapters/book/exercises.py',
-        'return f"not answered: {exercise.title}"', 'return None', COURSE),
+        'blank = f"not answered: {exercise.title}"', 'blank = None', COURSE),
     Mutant(0, 'solutions cannot be switched off', 'chapters/book/exercises.py',
         'if os.environ.get(NO_SOLUTIONS):', 'if False:', COURSE),
     Mutant(0, 'students may change the check', 'tools/course_assignments.py',
