@@ -267,3 +267,37 @@ def test_pages_lead_to_one_another_where_both_are_there(tmp_path):
     (tmp_path / "zh" / "chapters" / "b.html").unlink()
     build_web.switch_languages(tmp_path)
     assert (tmp_path / "chapters" / "b.html").read_text(encoding="utf-8") == page
+
+
+# --- terms ---------------------------------------------------------------------------------------
+
+# English terms whose rendering does not depend on the sentence, and what stands there in Chinese.
+RENDERED = {
+    "autoencoder": "自编码器", "encoder": "编码器", "decoder": "解码器", "denoiser": "去噪",
+    "sampler": "采样", "latent space": "潜在空间|隐空间", "latent diffusion": "潜在扩散",
+    "latent": "隐变量|潜在|隐空间|latent", "schedule": "调度", "posterior": "后验",
+    "prior": "先验", "marginal": "边缘", "covariance": "协方差", "variance": "方差",
+    "signal-to-noise ratio": "信噪比", "guidance": "引导", "negative prompt": "负面提示词",
+    "null token": "空标记", "tokenizer": "分词器", "cross-attention": "交叉注意力",
+    "self-attention": "自注意力", "attention": "注意力", "flow matching": "流匹配",
+    "distillation": "蒸馏", "probability-flow ODE": "概率流", "Markov chain": "马尔可夫链",
+    "image-to-image": "图生图", "reconstruction": "重建", "receptive field": "感受野",
+    "residual block": "残差块", "checkpoint": "检查点", "Gaussian": "高斯",
+    "likelihood": "似然", "gradient": "梯度", "learning rate": "学习率", "exercise": "练习",
+}  # fmt: skip
+NO_PROSE = re.compile(r"`[^`]*`|\$\$.*?\$\$|\$[^$]+\$|\]\([^)]*\)|\[@[^\]]*\]", re.DOTALL)
+EXCEPTIONS = 0.02  # a table's row of names, a sentence that says it with a verb
+
+
+@pytest.mark.parametrize(("term", "rendering"), RENDERED.items())
+def test_a_term_has_one_rendering(term, rendering):
+    english = re.compile(rf"(?<![\w-]){re.escape(term)}s?(?![\w-])", re.IGNORECASE)
+    with_term, other = 0, []
+    for stem in CHAPTERS:
+        for place, text in ZH[stem].items():
+            if english.search(NO_PROSE.sub(" ", place.text)):
+                with_term += 1
+                if not re.search(rendering, text, re.IGNORECASE):
+                    other.append(f"{stem}, {place.cell}: {text}")
+    print(f"{term}: {with_term} paragraphs;", *other, sep="\n")
+    assert len(other) <= EXCEPTIONS * with_term
