@@ -137,7 +137,9 @@ class Edition:
             return text
         if not stem or not self.known(stem):
             note = self.say("(This page is in English.)")
-            return text.replace("\n\n", f"\n\n{note}\n\n", 1) if note[:5] != "(This" else text
+            if note[:5] != "(This":
+                text = text.replace("\n\n", f"\n\n{note}\n\n", 1)
+            return self.with_anchors(Place(name, text))  # its links lead to Chinese headings
         parts = [self.part(stem, stem, *part) for part in split_document(stem, text)]
         # web/index.md is written as it stands on the site: at its root
         return self.with_anchors(Place(name.removeprefix("web/"), "".join(parts)))
