@@ -186,8 +186,8 @@ def relative_paths(notebook):
     """Texts in the code that are places of the book as seen from one working directory."""
     found = []
     for cell in notebook.cells:
-        if cell.cell_type == "code":
-            tree = ast.parse(re.sub(r"^\s*[%!].*", "", cell.source, flags=re.MULTILINE))
+        if cell.cell_type == "code":  # a command of IPython may be all that a block holds
+            tree = ast.parse(re.sub(r"^(\s*)[%!].*", r"\1pass", cell.source, flags=re.MULTILINE))
             texts = (n.value for n in ast.walk(tree) if isinstance(n, ast.Constant))
             found += [text for text in texts if isinstance(text, str) and RELATIVE.match(text)]
     return found
