@@ -137,10 +137,11 @@ def test_next_is_the_plan_that_waits(tmp_path, monkeypatch, capsys):
         "book.ablations.engine.run_plan", lambda name, plan, only, out: ran.append((name, plan))
     )
     assert run(["ablate", "text-to-image"]) == run(["ablate", "text-to-image", "--next"]) == 0
-    assert run(["ablate", "times"]) == 0
+    monkeypatch.delitem(PLANS, "dit")  # a plan that has never been run
+    assert run(["ablate", "dit"]) == 0
     assert ran == [
         ("text-to-image", PLANS["text-to-image"]), ("text-to-image", NEXT["text-to-image"]),
-        ("times", NEXT["times"]),
+        ("dit", NEXT["dit"]),
     ]  # fmt: skip
     capsys.readouterr()
     assert run(["ablate", "digits", "--next"]) == 1

@@ -308,6 +308,8 @@ PLANS = {
     "few-steps": FEW_STEPS,
     "brightness": BRIGHTNESS,
     "flow": FLOW,
+    "times": TIMES,
+    "autoguidance": AUTOGUIDANCE,
 }
 
 # Written down, and not run for the book yet: ``ablate NAME --next``. When data/results.json has
@@ -317,7 +319,5 @@ NEXT = {
     "dit": DIT_AGAIN,
     "few-steps": replace(FEW_STEPS, seeds=FIVE),
     "flow": FLOW_AGAIN,
-    "times": TIMES,
     "mean-flow": MEAN_FLOW,
-    "autoguidance": AUTOGUIDANCE,
 }
