@@ -203,18 +203,25 @@ def chapter_of(node: nodes.reference, page: str) -> str:
 
 
 class Chinese(SearchChinese):
-    """Words to search for in Chinese, without a dictionary.
+    """Words to search for in Chinese, without a dictionary: the pairs of characters.
 
-    Each run of characters, in which the page's program looks for what is asked, and its pairs,
-    since it looks for pairs only as a whole.
+    What is asked is taken apart in the same way, and a page must have all its pairs.
     """
 
     language_name = "English"  # the page's stemmer, which Sphinx calls by this name
+    js_splitter_code = r"""
+const chinese = /[\u4e00-\u9fff]{2,}/gu;
+const pairs = (run) => Array.from({ length: run.length - 1 }, (_, i) => run.slice(i, i + 2));
+var splitQuery = (query) => [
+  ...(query.match(chinese) ?? []).flatMap(pairs),
+  ...query.replace(chinese, " ").split(/[^\p{Letter}\p{Number}_]+/gu).filter((term) => term),
+];
+"""
 
     def split(self, input: str) -> list[str]:
         runs = CHINESE.findall(input)
-        pairs = {run[i : i + 2] for run in runs for i in range(len(run) - 1)}
-        return [*runs, *sorted(pairs), *super().split(CHINESE.sub(" ", input))]
+        pairs = [run[i : i + 2] for run in runs for i in range(len(run) - 1)]
+        return [*pairs, *super().split(CHINESE.sub(" ", input))]
 
 
 def setup(app: Any) -> dict[str, Any]:
