@@ -47,6 +47,16 @@ ROW = re.compile(r"(?<=\|)\n(?=\|)")
 NO_TEXT = re.compile(r"(?:(?:<!--[^\n]*-->|:{3,}[^\n]*|    [^\n]*)\n?)+|\[@\*\]")
 PROSE = re.compile(r"[a-z]{2}")
 INLINE = re.compile(r"`[^`\n]*`|\$[^$\n]+\$|\]\([^)]*\)")
+# Without dates and versions: a catalogue changes where a text does.
+HEADER = r'''# The book in another language. Text: CC BY 4.0.
+msgid ""
+msgstr ""
+"Project-Id-Version: Latent diffusion\n"
+"Language: {}\n"
+"Content-Type: text/plain; charset=utf-8\n"
+"Content-Transfer-Encoding: 8bit\n"
+
+'''
 FIGURE = re.compile(r"\| `.*")  # a row of docs/figures.md: what it says is among the messages
 WORD = re.compile(r"[A-Za-z]{3}")
 # What a translation must have as the original has it, in any order.
@@ -98,7 +108,8 @@ def split_document(stem: str, source: str) -> list[tuple[bool, str]]:
         for k, row in enumerate(rows):
             if k:
                 parts.append((False, "\n"))
-            prose = bool(PROSE.search(INLINE.sub("", row))) and not silent.fullmatch(row)
+            figure = silent.fullmatch(row.rstrip("\n"))
+            prose = bool(PROSE.search(INLINE.sub("", row))) and not figure
             parts.append((seen and prose, row))
     return parts
 
@@ -156,7 +167,8 @@ def write(stem: str, language: str, known: dict[Paragraph, str]) -> None:
     path = path_of(stem, language)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
-        write_po(file, catalogue, width=0, omit_header=False)
+        file.write(HEADER.format(language).encode())
+        write_po(file, catalogue, width=0, omit_header=True)
 
 
 def translation(place: Paragraph, known: dict[Paragraph, str]) -> str | None:
@@ -221,7 +233,8 @@ def take(stem: str, language: str, filled: str) -> list[str]:
             continue
         place, text = places[key], text.strip("\n")
         wrong = differences(place.text, text, PLACES if stem == "messages" else None)
-        if text and text != place.text and not wrong:
+        # A message may be a name, the same in every language; a paragraph is never the same.
+        if text and not wrong and (stem == "messages" or text != place.text.strip("\n")):
             known[place] = text
         problems += [f"{key}: {problem}" for problem in wrong]
     write(stem, language, known)
