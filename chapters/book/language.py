@@ -15,7 +15,7 @@ from typing import Any
 
 TRANSLATIONS = Path(__file__).resolve().parents[1] / "translations"
 PLACE = re.compile(r"\{(\d+)\}")
-# A template with fewer letters takes no blank into a place: "step {0}" is not "step of a walk".
+# With fewer letters a template takes only what has a digit: "step {0}" is not "step by step".
 FEW_LETTERS = 6
 FONTS = (
     "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Micro Hei",
@@ -59,7 +59,7 @@ def _pattern(template: str) -> re.Pattern[str]:
     """What a template prints, with a group for each place."""
     literal = PLACE.split(template)[::2]
     few = sum(letter.isalpha() for part in literal for letter in part) < FEW_LETTERS
-    return re.compile((r"(\S+?)" if few else "(.*?)").join(map(re.escape, literal)), re.DOTALL)
+    return re.compile((r"(\S*\d\S*?)" if few else "(.*?)").join(map(re.escape, literal)), re.DOTALL)
 
 
 def language() -> str:

@@ -69,6 +69,7 @@ def test_a_template_is_found_from_what_was_printed(chinese):
     assert told("[not yet] 1-2: the root of 9 is 3") == "[还不对] 1-2：9 的根是 3"
     assert told("step 5") == "第 5 步"
     assert told("step by small steps") == "step by small steps"  # another sentence
+    assert told("step size") == "step size"  # and what has no number is no value
     assert told("unknown") == "unknown"
     assert Messages(SAID).say("you said {0}", 3) == "你说的是 3"
     assert Messages({}).say("you said {0}", 3) == "you said 3"

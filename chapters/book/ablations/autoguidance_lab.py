@@ -45,7 +45,7 @@ class AutoguidanceLab:
 def run_autoguidance(config: AutoguidanceLab) -> Outcome:
     """Train the worse model, then guide the shipped one by it, and by its own null condition.
 
-    Both ways ask two networks at each step. "worse alone" and "w = 1" are the two models, unguided.
+    Both ways ask twice at each step. "worse alone" and "w = 1" are the two models, unguided.
     """
     net, minutes = timed(lambda: train(config))
     good, worse = shipped(), assemble(shipped().autoencoder, net, config.denoiser.parameterization)

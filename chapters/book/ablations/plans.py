@@ -309,6 +309,7 @@ PLANS = {
     "brightness": BRIGHTNESS,
     "flow": FLOW,
     "times": TIMES,
+    "mean-flow": MEAN_FLOW,
     "autoguidance": AUTOGUIDANCE,
 }
 
@@ -319,5 +320,4 @@ NEXT = {
     "dit": DIT_AGAIN,
     "few-steps": replace(FEW_STEPS, seeds=FIVE),
     "flow": FLOW_AGAIN,
-    "mean-flow": MEAN_FLOW,
 }
