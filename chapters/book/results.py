@@ -15,13 +15,13 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from minildm.files.alone import alone
 from minildm.files.checkpoint import CheckpointError, replace_files
 from minildm.files.places import DATA, VARIABLE, homes
 
@@ -99,26 +99,6 @@ def writable(path: str | Path) -> Path:
     if path.is_file():
         _read(path)
     return path
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """One process at a time; others wait. A crash does not leave the lock behind."""
-    if os.name == "nt":
-        import msvcrt
-
-        handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT)
-        lock = lambda: msvcrt.locking(handle, msvcrt.LK_LOCK, 1)  # noqa: E731
-    else:
-        import fcntl
-
-        handle = os.open(folder, os.O_RDONLY)  # the folder itself: nothing is left in it
-        lock = lambda: fcntl.flock(handle, fcntl.LOCK_EX)  # noqa: E731
-    try:
-        lock()
-        yield
-    finally:
-        os.close(handle)  # which unlocks
 
 
 def _read(path: Path) -> dict[str, Any]:

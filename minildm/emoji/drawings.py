@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from minildm.data import to_unit_range
 from minildm.emoji.names import Spelling, caption, characters, spell
+from minildm.files.alone import alone
 from minildm.files.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from minildm.words import words_of
 
@@ -101,14 +102,27 @@ def drawings(folder: str | Path | None = None, progress: bool = True) -> Drawing
     the packages, is made anew. ``progress``: a bar, where there is a terminal.
     Raises ValueError, saying what to install, where something has to be rendered and cannot be.
     """
-    place, wanted = home(folder), versions()
+    place = home(folder)
+    if found := _read(place):
+        return found
+    for name in PACKAGES:  # what is missing is said before anything is made
+        package(name)
+    place.mkdir(parents=True, exist_ok=True)
+    with alone(place):  # a second process waits, and then reads what the first has rendered
+        if found := _read(place):
+            return found
+        tensors, made = _render(progress)
+        save_checkpoint(place, tensors, made)
+    return _drawings(tensors, made)
+
+
+def _read(place: Path) -> Drawings | None:
+    """What lies in the cache; None where that is damaged, or of other versions of the packages."""
     with suppress(FileNotFoundError, CheckpointError, KeyError, TypeError, ValueError):
         tensors, made = load_checkpoint(place)
-        if made["format"] == FORMAT and made["versions"] == (wanted or made["versions"]):
+        if made["format"] == FORMAT and made["versions"] == (versions() or made["versions"]):
             return _drawings(tensors, made)
-    tensors, made = _render(progress)
-    save_checkpoint(place, tensors, made)
-    return _drawings(tensors, made)
+    return None
 
 
 def home(folder: str | Path | None = None) -> Path:

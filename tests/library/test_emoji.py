@@ -7,6 +7,7 @@ where the extra "emoji" is installed.
 import importlib.util
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import little_emoji
 import pytest
@@ -112,6 +113,14 @@ def test_a_damaged_file_and_another_version_are_made_anew(tmp_path, monkeypatch)
     assert count.rendered == 3 * n
     made = json.loads((home(tmp_path) / "config.json").read_text(encoding="utf-8"))
     assert made["versions"] == {"emoji": "2"}
+
+
+def test_of_two_at_once_one_renders(tmp_path, monkeypatch):
+    count = little_emoji.install(monkeypatch, tmp_path / "svg")
+    with ThreadPoolExecutor(2) as pool:
+        one, two = pool.map(lambda _: drawings(tmp_path, progress=False), range(2))
+    assert torch.equal(one.pixels, two.pixels)
+    assert count.rendered == len(little_emoji.drawn())
 
 
 def test_what_is_rendered_needs_no_package(tmp_path, monkeypatch):

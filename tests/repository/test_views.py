@@ -27,7 +27,7 @@ NAMES = r"""
     arg cos det exp log max min sin tan tanh
     int prod sum left right big Big lVert rVert langle rangle lfloor rfloor mid
     approx ge in le ne perp propto sim times cdot odot top
-    leftarrow Longleftrightarrow Longrightarrow to
+    leftarrow mapsto Longleftrightarrow Longrightarrow to
     begin end dots qquad quad tag textstyle blacksquare
     , ; ! \ _ # { } |
 """

@@ -21,7 +21,7 @@ MUTANTS = [
         'if not unicodedata.combining(letter)',
         'if letter', (EMOJI,)),
     Mutant(0, 'drawings of another version are kept', 'minildm/emoji/drawings.py',
-        'made["versions"] == (wanted or made["versions"])',
+        'made["versions"] == (versions() or made["versions"])',
         'made["versions"]', (EMOJI,)),
     Mutant(0, 'a missing package is an ImportError', 'minildm/emoji/drawings.py',
         'except ModuleNotFoundError as error:\n        raise ValueError(',
