@@ -32,7 +32,7 @@ def little(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("little")
         little_emoji.install(patch, folder / "svg")
-        yield drawings(folder, progress=False)
+        return drawings(folder, progress=False)
 
 
 @pytest.fixture(scope="module")
