@@ -147,9 +147,7 @@ def sources() -> Iterator[tuple[str, str]]:
     """(where it stands, text), in the order of the book; a text may occur more than once."""
     for path in (BOOK / "web" / "conf.py", *sorted((BOOK / "tools").glob("*.py"))):
         yield from (("site", text) for text in of_site(path))
-    for path in sorted((BOOK / "web" / "static").glob("*.js")):
-        yield from (("widgets", text) for text in JAVASCRIPT.findall(path.read_text("utf-8")))
-    for path in sorted(CODE.glob("**/*.js")):
+    for path in (*sorted((BOOK / "web" / "static").glob("*.js")), *sorted(CODE.glob("**/*.js"))):
         yield from (("widgets", text) for text in JAVASCRIPT.findall(path.read_text("utf-8")))
     for path in sorted(CODE.glob("**/*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))

@@ -125,8 +125,12 @@ def train_emoji(
 def worded(
     config: DenoiserTraining, captions: list[str]
 ) -> tuple[DenoiserTraining, TextEncoderConfig]:
-    """The settings, and those of the text in them, with the words of these captions."""
-    assert isinstance(config.model, TextUNetConfig)
+    """The settings, and those of the text in them, with the words of these captions.
+
+    Raises ValueError for the settings of a network that reads no text.
+    """
+    if not isinstance(config.model, TextUNetConfig):
+        raise ValueError(f"denoiser.model must be a TextUNetConfig; got {config.model!r}")
     text = replace(config.model.text, words=vocabulary_of(captions))
     return replace(config, model=replace(config.model, text=text)), text
 

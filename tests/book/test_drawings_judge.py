@@ -18,10 +18,7 @@ real = pytest.mark.skipif(bool(MISSING), reason=f"{', '.join(MISSING)} not insta
 
 @pytest.fixture(scope="module")
 def little(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("little")
-        little_emoji.install(patch, folder / "svg")
-        return drawings(folder, progress=False)
+    return little_emoji.rendered(tmp_path_factory.mktemp("little"))
 
 
 def everyone(source):

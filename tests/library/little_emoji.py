@@ -6,7 +6,10 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
 from PIL import Image, ImageDraw
+
+from minildm.emoji.drawings import drawings
 
 MODIFIERS = ("", "1F3FB", "1F3FC", "1F3FD", "1F3FE", "1F3FF")
 TONES = ("", "light", "medium-light", "medium", "medium-dark", "dark")
@@ -99,3 +102,10 @@ def _png(text):
     data = io.BytesIO()
     image.save(data, format="PNG")
     return data.getvalue()
+
+
+def rendered(folder):
+    """The small set, rendered into a folder; the packages that stand in for OpenMoji's are gone."""
+    with pytest.MonkeyPatch.context() as patch:
+        install(patch, folder / "svg")
+        return drawings(folder, progress=False)

@@ -1,13 +1,13 @@
 """The training of the model of emoji, from one command, at a size that takes seconds."""
 
 import json
+from dataclasses import replace
 
 import little_emoji
 import pytest
 import torch
 
 from minildm.emoji import training
-from minildm.emoji.drawings import drawings
 from minildm.emoji.splits import splits
 from minildm.emoji.training import EmojiTraining, train_emoji, worded
 from minildm.engine.records import read_history
@@ -29,10 +29,7 @@ TINY = override(
 
 @pytest.fixture(scope="module")
 def little(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("little")
-        little_emoji.install(patch, folder / "svg")
-        return drawings(folder, progress=False)
+    return little_emoji.rendered(tmp_path_factory.mktemp("little"))
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +99,9 @@ def test_the_recipe_fits_and_its_words_are_told_later():
     config, text = worded(recipe.config.denoiser, ["red apple", "green apple"])
     assert config.model.text == text and text.words == ("apple", "green", "red")
     assert config.fit == recipe.config.denoiser.fit
+
+
+def test_a_network_that_reads_no_text_is_refused():
+    config = replace(TINY.denoiser, model=TINY.denoiser.model.unet)
+    with pytest.raises(ValueError, match="denoiser.model must be a TextUNetConfig; got UNetConfig"):
+        worded(config, ["red apple"])
