@@ -19,7 +19,7 @@ from typing import Any
 from citations import link, names, read_bibliography
 from docutils import nodes
 from sphinx.search.zh import SearchChinese
-from web_terms import CHINESE, chinese_term, glossary_terms, term_id, terms_in
+from web_terms import CHINESE, chinese_terms, english_terms, glossary_terms, term_id, terms_in
 
 NUMBERED = re.compile(r"\((\d\.\d+(?:\.\d+)?)\)")
 TAG = re.compile(r"\\tag\{(\d\.\d+(?:\.\d+)?)\}")
@@ -88,7 +88,7 @@ def name_rows(doctree: nodes.document, terms: Mapping[str, str]) -> None:
     left = dict(terms)
     for row in doctree.findall(nodes.row):
         english, usual = row.children[0].astext(), row.children[2].astext()
-        words = [*re.split(r" \(|\)$", english), *chinese_term(usual)]
+        words = english_terms(english) + chinese_terms(usual)
         row["ids"] += [term_id(word) for word in words if left.pop(word, None)]
 
 

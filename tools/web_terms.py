@@ -14,16 +14,20 @@ def glossary_terms(text: str, chinese: bool = False) -> dict[str, str]:
     found = {}
     for term, usual, meaning in ROW.findall(text.split("\n|---", 1)[-1]):
         meaning = meaning.replace("\\|", "|").replace("`", "")
-        words = [chinese_term(usual)] if chinese else re.split(r" \(|\)$", term)
-        for word in filter(None, words):
+        for word in chinese_terms(usual) if chinese else english_terms(term):
             found.setdefault(word, meaning)
     return found
 
 
-def chinese_term(usual: str) -> str:
-    """The first of the renderings in a row, if it is in Chinese characters alone."""
-    first = re.split(r" \(|[,，、（]", usual.strip())[0]
-    return first if CHINESE.fullmatch(first) else ""
+def english_terms(cell: str) -> list[str]:
+    """What the first column of a row names: "bound (ELBO)" is two terms."""
+    return [word for word in re.split(r" \(|\)$", cell) if word]
+
+
+def chinese_terms(cell: str) -> list[str]:
+    """The first of the renderings in the third column, if it is in Chinese characters alone."""
+    first = re.split(r" \(|[,，、（]", cell.strip())[0]
+    return [first] if CHINESE.fullmatch(first) else []
 
 
 def term_id(term: str) -> str:

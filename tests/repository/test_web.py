@@ -16,7 +16,7 @@ import pytest
 import web_pages
 from book_rules import BOOK, CHAPTERS, SOURCES
 from crosslinks import Chapter, chapters
-from web_terms import glossary_terms, terms_in
+from web_terms import glossary_terms, term_id, terms_in
 
 from book.exercises import registry
 
@@ -154,6 +154,26 @@ def test_chinese_terms_are_found_in_a_text_without_blanks():
     terms = glossary_terms(text, chinese=True)
     assert terms == {"隐变量": "A z."}
     assert terms_in("每个隐变量都有噪声", terms) == [(2, 5, "隐变量")]
+
+
+@pytest.mark.parametrize("chinese", [False, True])
+def test_every_term_of_the_glossary_has_an_anchor_in_its_row(chinese):
+    """What a chapter's first use of a term leads to; in both editions."""
+    nodes = pytest.importorskip("docutils.nodes", reason="the extra web brings it")
+    from web_doctree import name_rows
+
+    text = (BOOK / "docs" / "glossary.md").read_text(encoding="utf-8")
+    terms = glossary_terms(text, chinese)
+    table = nodes.document(None, None)
+    for line in text.split("\n|---", 1)[-1].splitlines()[1:]:
+        if line.startswith("|"):
+            cells = re.split(r"(?<!\\)\|", line)[1:-1]
+            entries = [nodes.entry("", nodes.paragraph("", cell.strip())) for cell in cells]
+            table += nodes.row("", *entries)
+    name_rows(table, terms)
+    anchors = [name for row in table.findall(nodes.row) for name in row["ids"]]
+    assert sorted(anchors) == sorted(term_id(term) for term in terms)
+    assert len(anchors) > 40
 
 
 # --- the site ------------------------------------------------------------------------------------
