@@ -15,7 +15,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
+import web_terms
 from citations import link, names, read_bibliography
 from docutils import nodes
 from sphinx.search.zh import SearchChinese
@@ -45,6 +47,18 @@ class Book:
         self.terms = glossary_terms(glossary, chinese=language.startswith("zh"))
         self.works = read_bibliography(bibliography)
         self.key_of = {link(entry): key for key, entry in self.works.items()}
+
+    def state(self) -> int:
+        """Another number when what is known, or this program, is not what it was."""
+        programs = [Path(file).read_bytes() for file in (__file__, str(web_terms.__file__))]
+        known = (self.equations, sorted(self.cells), self.terms, self.works)
+        return crc32(repr(known).encode(), crc32(b"".join(programs)))
+
+
+def pages_to_read_again(app: Any, env: Any, added: set, changed: set, removed: set) -> set[str]:
+    """All, when they would be read otherwise than last time; Sphinx looks at their files only."""
+    before, env.book_state = getattr(env, "book_state", None), app.book.state()
+    return set() if before == env.book_state else set(env.found_docs)
 
 
 # --- as a page is read -------------------------------------------------------------------------
@@ -233,6 +247,7 @@ def setup(app: Any) -> dict[str, Any]:
 
     app.add_search_language(Chinese)
     app.connect("builder-inited", begin)
+    app.connect("env-get-outdated", pages_to_read_again)
     app.connect("doctree-read", page_read)
     app.connect("doctree-resolved", page_resolved)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -176,6 +176,28 @@ def test_every_term_of_the_glossary_has_an_anchor_in_its_row(chinese):
     assert len(anchors) > 40
 
 
+def test_all_pages_are_read_again_when_what_they_know_of_one_another_changes(tmp_path):
+    """Sphinx keeps what it has read of a page until the page's own file changes."""
+    pytest.importorskip("sphinx", reason="the extra web brings it")
+    from web_doctree import GLOSSARY, Book, pages_to_read_again
+
+    works = tmp_path / "references.bib"
+    works.write_text("")
+    env = SimpleNamespace(found_docs={GLOSSARY, "chapters/01"})
+
+    def again(meaning):
+        web_pages.write(
+            tmp_path / f"{GLOSSARY}.md",
+            f"| t | a | u | m |\n|---|---|---|---|\n| latent |  | 隐变量 | {meaning} | [3](x) |\n",
+        )
+        app = SimpleNamespace(book=Book(tmp_path, works))
+        return pages_to_read_again(app, env, set(), set(), set())
+
+    assert again("A z.") == env.found_docs  # the first time
+    assert again("A z.") == set()
+    assert again("A code.") == env.found_docs
+
+
 # --- the site ------------------------------------------------------------------------------------
 
 
