@@ -132,9 +132,16 @@ def measure_distances(seeds: list[int]) -> dict:
 
 def measure_emoji_judge(seeds: list[int]) -> dict:
     """how often the judge of drawings knows real ones: moved, blurred, recoloured (extra emoji)"""
-    from book.ch05_7_real_drawings.measure import measure_judge
+    from book.ch05_7_real_drawings.measure_judge import measure_judge
 
     return measure_judge(seeds)
+
+
+def measure_emoji(seeds: list[int]) -> dict:
+    """the model of real drawings: captions, combinations never shown, copies (extra emoji)"""
+    from book.ch05_7_real_drawings.measure_model import measure_emoji
+
+    return measure_emoji(_book("emoji"), seeds)
 
 
 def measure_background(seeds: list[int]) -> dict:
@@ -169,6 +176,7 @@ MEASURES = {
     "guidance-ways": measure_ways,
     "distances": measure_distances,
     "emoji-judge": measure_emoji_judge,
+    "emoji": measure_emoji,
     "background": measure_background,
     "background-tuning": tune_background,
 }

@@ -6,7 +6,7 @@ import little_emoji
 import pytest
 import torch
 
-from book.ch05_7_real_drawings import measure
+from book.ch05_7_real_drawings import measure_judge, measure_model
 from book.ch05_7_real_drawings.judge import Gallery, averaged, latents_of, moved, rates
 from minildm.autoencoder import Autoencoder, AutoencoderConfig
 from minildm.emoji.drawings import PACKAGES, drawings
@@ -97,32 +97,115 @@ def test_what_is_no_picture_is_refused(little):
 
 def test_disturbances_do_what_they_say(little):
     x = little[everyone(little)[:9]]
-    found = measure.disturbed(x)
+    found = measure_judge.disturbed(x)
     assert all(y.shape == x.shape and y.abs().max() <= 1 for y in found.values())
     white = torch.ones(1, 3, 64, 64)
     grey = white * 0.2
-    assert torch.allclose(measure.blurred(white, 2.0), white, atol=1e-5)
-    assert torch.allclose(measure.turned(grey, 60), grey, atol=1e-5)
+    assert torch.allclose(measure_judge.blurred(white, 2.0), white, atol=1e-5)
+    assert torch.allclose(measure_judge.turned(grey, 60), grey, atol=1e-5)
     red = torch.tensor([1.0, -1.0, -1.0])[None, :, None, None].expand(1, 3, 2, 2)
-    assert torch.allclose(measure.turned(red, 120)[0, :, 0, 0], torch.tensor([-1.0, 1.0, -1.0]))
+    blue = measure_judge.turned(red, 120)[0, :, 0, 0]
+    assert torch.allclose(blue, torch.tensor([-1.0, 1.0, -1.0]))
     spot = white.clone()
     spot[:, :, 30, 30] = -1
-    wide = 1 - measure.blurred(spot, 1.5)[0, 0]
+    wide = 1 - measure_judge.blurred(spot, 1.5)[0, 0]
     rows = torch.arange(64.0) - 30
     assert float(wide.sum()) == pytest.approx(2, rel=1e-4)
     variance = float((wide.sum(1) * rows**2).sum() / wide.sum())
     assert variance == pytest.approx(1.5**2, rel=0.03)
-    half = measure.half_moved(spot)[0, 0, 30]
+    half = measure_judge.half_moved(spot)[0, 0, 30]
     assert half[30] == half[31] == 0 and half[29] == 1
 
 
 def test_the_figures_name_the_command_and_every_disturbance(little, monkeypatch):
     said = []
-    figures = measure.measure_judge([3], little, said.append)
+    figures = measure_judge.measure_judge([3], little, said.append)
     assert figures["command"] == "python tools/experiments.py measure emoji-judge --seeds 3"
-    assert {*figures["disturbed"]} == {*measure.disturbed(little[[0]])} and len(said) == 11
+    assert {*figures["disturbed"]} == {*measure_judge.disturbed(little[[0]])} and len(said) == 11
     assert figures["disturbed"]["as they are"]["top_1"] == 1
     assert (figures["drawings"], figures["pictures"]) == (117, len(little.picture.unique()))
+
+
+# --- the figures of a model -----------------------------------------------------------------------
+
+
+class Painter:
+    """A model that knows the drawings by heart: ``text_to_image`` returns what is asked for."""
+
+    def __init__(self, source, answers=None):
+        self.source, self.answers, self.asked = source, answers or {}, []
+        config = AutoencoderConfig(image_channels=3, factor=8, patch=4, width=8, max_width=8)
+        self.autoencoder = Autoencoder(config)
+
+    def noise(self, count, seed):
+        return torch.full((count, 1), float(seed))
+
+    def text_to_image(self, prompts, *, steps, sampler, guidance, seed, z_T=None):
+        self.asked.append((tuple(prompts), guidance, None if z_T is None else float(z_T[0])))
+        return torch.stack([self.paint(text, guidance) for text in prompts])
+
+    def paint(self, text, guidance):
+        known = text in self.source.captions and guidance != 6.0
+        i = self.source.captions.index(text) if known else 0
+        return self.source[self.answers.get(i, i)]
+
+    def encode(self, x):
+        return x
+
+    def decode(self, z):
+        return z
+
+
+def test_who_draws_what_is_asked_is_right_in_all_figures(little):
+    painter, parts, said = Painter(little), splits(little), []
+    found = measure_model.measure_emoji(painter, [3, 4], little, 20, said.append)
+    assert found["command"] == "python tools/experiments.py measure emoji --seeds 3 4"
+    assert len(said) == len(measure_model.SWEPT) + 4
+    for name in ("training_captions", "held_out_combinations"):
+        assert found[name]["top_1"] == {"mean": 1, "min": 1, "max": 1}
+        assert [run["seed"] for run in found[name]["runs"]] == [3, 4]
+        assert all(run["in_features"]["top_1"] == 1 for run in found[name]["runs"])
+    assert found["training_captions"]["runs"][0]["pictures"] == 20
+    assert found["training_captions"]["runs"][0]["copies"] == 1
+    held = found["held_out_combinations"]["runs"][0]
+    assert (held["pictures"], held["copies"]) == (len(parts.composition), 0)
+    assert (held["role_right"], held["gender_right"], held["tones_right"]) == (1, 1, 1)
+    assert found["reconstructions"]["in_pixels"]["top_1"] == 1
+    assert found["guidance_on_validation"]["6.0"]["top_1"] == 0
+    assert found["guidance_on_validation"]["2.0"]["top_1"] == 1
+    validation = {little.captions[i] for i in parts.validation.tolist()}
+    for texts, _, noise in painter.asked:  # what chooses is neither judged nor of the same noise
+        assert (noise == 100) == ({*texts} <= validation)
+
+
+def test_a_wrong_part_is_counted_as_that_part(little):
+    gallery, parts = Gallery(little), splits(little)
+    asked = torch.tensor([little.find("woman cook, dark skin tone")] * 3)
+    shown = ["man cook, dark skin tone", "woman cook, light skin tone", "woman farmer"]
+    x = little[[little.find(text) for text in shown]]
+    found = measure_model.judged(gallery, x, asked, parts.train)
+    assert found["role_right"] == pytest.approx(2 / 3)
+    assert found["gender_right"] == pytest.approx(2 / 3)
+    assert found["tones_right"] == pytest.approx(1 / 3)
+    assert found["top_1"] == 0
+    alike = little.find("cook")
+    man = torch.tensor([little.find("man cook")])  # he is drawn as the person is
+    assert measure_model.parts_right(little, man, torch.tensor([alike]))["gender_right"] == 1
+    thing = torch.tensor([little.find("turkey")])
+    assert measure_model.parts_right(little, thing, thing) == {}
+
+
+def test_the_copier_is_never_first_and_copies_the_nearest(little):
+    gallery, parts = Gallery(little), splits(little)
+    found = measure_model._copier(gallery, parts.composition, parts.train)
+    assert found["top_1"] == 0 < found["top_5"]
+    assert found["pictures"] == len(parts.composition)
+
+
+def test_captions_are_spread_evenly():
+    numbers = torch.arange(10) * 3
+    assert measure_model.spread(numbers, 4).tolist() == [0, 6, 15, 21]
+    assert measure_model.spread(numbers, 20).tolist() == numbers.tolist()
 
 
 @real
@@ -134,7 +217,7 @@ def test_openmoji_is_known_moved_blurred_noisy_and_recoloured():
         "as they are": 1.0, "moved by a pixel": 1.0, "blurred, a pixel": 0.9, "noise of 0.3": 0.98,
         "hue turned by 10 degrees": 0.98,
     }  # fmt: skip
-    shown = measure.disturbed(source[asked])
+    shown = measure_judge.disturbed(source[asked])
     for name, share in least.items():
         found = rates(gallery.ranks(gallery.distances(shown[name]), asked), len(gallery))
         assert found["top_1"] >= share, name
