@@ -15,6 +15,7 @@ from book.ablations.brightness_lab import (
     run_brightness,
 )
 from book.ablations.flow_lab import SCHEDULES, FlowLab, flow_grid, run_flow
+from book.ablations.plans import FLOW_AGAIN
 from book.ch08_outlook.closed_forms import flow_time
 from minildm.data import digits
 from minildm.engine.settings import FitConfig
@@ -75,6 +76,17 @@ def test_labs_refuse_schedules_that_they_do_not_know():
     for lab in (FlowLab, BrightnessLab):
         with pytest.raises(ValueError, match="schedule must be one of .*'quadratic'"):
             lab(schedule="quadratic")
+
+
+@pytest.mark.parametrize("variant", FLOW_AGAIN.variants)
+def test_the_first_step_of_every_variant_can_be_taken(variant):
+    """At T, eps says nothing of z0 where no signal is left."""
+    config = FLOW_AGAIN.config(variant, 0)
+    schedule = SCHEDULES[config.schedule]()
+    signal, noise = schedule(torch.as_tensor(schedule.T))
+    z = torch.zeros(1, 2, 7, 7)
+    solved = config.denoiser.predicts.solve(z, z, signal, noise)
+    assert all(part.isfinite().all() for part in solved)
 
 
 def test_each_schedule_is_judged_on_its_own_grid_and_on_that_of_the_flow(monkeypatch):

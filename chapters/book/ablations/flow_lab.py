@@ -16,7 +16,13 @@ from minildm.checks import inputs
 from minildm.latent import LatentDiffusion
 from minildm.recipes import DIGITS_DENOISER
 from minildm.samplers import ddim, sample
-from minildm.schedule import CosineSchedule, DiscreteSchedule, FlowSchedule, linear_betas
+from minildm.schedule import (
+    CosineSchedule,
+    DiscreteSchedule,
+    FlowSchedule,
+    cosine_betas,
+    linear_betas,
+)
 from minildm.train import DenoiserTraining, train_denoiser
 
 FEW = (1, 2, 4, 8, 16, 32)
@@ -26,6 +32,7 @@ FLOW_DENOISER = replace(DIGITS_DENOISER, parameterization="FLOW", min_snr=None)
 SCHEDULES = {
     "flow": FlowSchedule,
     "cosine": CosineSchedule,
+    "cosine, clipped": lambda: DiscreteSchedule(cosine_betas()),  # for eps: some signal is left at T
     "linear": lambda: DiscreteSchedule(linear_betas()),
 }
 

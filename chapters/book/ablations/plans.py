@@ -259,7 +259,7 @@ FLOW_AGAIN = replace(
     FLOW,
     variants={
         **FLOW.variants,
-        "eps, cosine": ("schedule=cosine", "denoiser.parameterization=EPS"),
+        "eps, cosine": ("schedule=cosine, clipped", "denoiser.parameterization=EPS"),
         "v, linear": ("schedule=linear", "denoiser.parameterization=V"),
     },
     seeds=FIVE,
