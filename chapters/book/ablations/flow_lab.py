@@ -32,7 +32,7 @@ FLOW_DENOISER = replace(DIGITS_DENOISER, parameterization="FLOW", min_snr=None)
 SCHEDULES = {
     "flow": FlowSchedule,
     "cosine": CosineSchedule,
-    "cosine, clipped": lambda: DiscreteSchedule(cosine_betas()),  # for eps: some signal is left at T
+    "cosine, clipped": lambda: DiscreteSchedule(cosine_betas()),  # some signal is left at T
     "linear": lambda: DiscreteSchedule(linear_betas()),
 }
 
