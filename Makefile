@@ -1,12 +1,13 @@
 # The book in one command each. `make lab` opens it, `make test` proves it.
 #
 #   make lab     JupyterLab on the first page     (LAB_ARGS="--no-browser --port 8899")
+#   make fresh   a chapter as the book has it, in the place of yours (CHAPTER=03)
 #   make test    everything the repository claims
 #   make book    rebuild the notebooks from chapters/source/
 #                (CHAPTER=04_3 for one; KEEP=1 if only text changed: nothing is run)
 #   make web     the book as a site, from the stored notebooks
 #   make slides  the decks of the course; make assignments, make questions: its other parts
-#   LANGUAGE=zh  after lab, book, web or web-pdf: the Chinese edition
+#   LANGUAGE=zh  after lab, fresh, book, web or web-pdf: the Chinese edition
 #
 # Needed: make, and Python 3.11 or newer (PYTHON=python3.12 to choose one).
 
@@ -41,11 +42,12 @@ COURSE   := $(VENV)/.installed-course-$(SET)
 IN_LANGUAGE = $(if $(LANGUAGE),--language $(LANGUAGE))
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test book pages lint mutants mutants-changed rounding browser-test web web-pdf \
+.PHONY: help lab fresh test book pages lint mutants mutants-changed rounding browser-test web web-pdf \
   slides assignments questions course-test
 
 help:
 	@echo "make lab           open the book in JupyterLab"
+	@echo "make fresh         a chapter anew, CHAPTER=03; what you wrote is kept beside it"
 	@echo "make test          run every test"
 	@echo "make book          rebuild and execute the notebooks (CHAPTER=04_3 for one)"
 	@echo "make pages         make equations, errata and figures of the documents anew"
@@ -86,9 +88,12 @@ $(COURSE): $(NEEDS) | $(PY)
 	$(INSTALL) -e ".[book,tests,compare,course]"
 	@touch $@ $(BOOK) $(TESTS)
 
-lab: export MINILDM_LANGUAGE = $(LANGUAGE)
+lab fresh: export MINILDM_LANGUAGE = $(LANGUAGE)
 lab: $(BOOK)
 	@$(PY) tools/lab.py $(LAB_ARGS)
+
+fresh: $(BOOK)
+	@$(PY) tools/reader_copies.py fresh $(CHAPTER)
 
 lint: $(TESTS)
 	$(PY) -m ruff check .

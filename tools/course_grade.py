@@ -14,18 +14,9 @@ import nbformat
 from book_rules import CHAPTERS
 from nbformat import NotebookNode
 
-REPLY = re.compile(r"^\[(ok|not yet|todo)\] (\d+(?:\.\d+)?-\d+)[:：]", re.MULTILINE)
+from book.exercises_solved import replies
+
 MARKS = {"ok": "x", "not yet": "-", "todo": "."}
-
-
-def replies(notebook: NotebookNode) -> dict[str, str]:
-    """Exercise -> the last reply of `check` in the outputs: "ok", "not yet" or "todo"."""
-    found = {}
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            for kind, id in REPLY.findall(output.get("text", "")):
-                found[id] = kind
-    return found
 
 
 def run(notebook: NotebookNode, folder: Path) -> NotebookNode:

@@ -1,4 +1,4 @@
-"""Open JupyterLab on the first page of the book: the notebook that sorts first in chapters/.
+"""Open JupyterLab on the first page of the book: the reader's copy of the chapter that sorts first.
 
 python tools/lab.py [options for jupyter lab]
 python tools/lab.py --settings    only the settings of the first screen; for Binder
@@ -24,13 +24,27 @@ SETTINGS = {
 
 
 LANGUAGE = os.environ.get("MINILDM_LANGUAGE", "").replace("en", "")
+# Beside chapters/, so that links and paths lead where they lead there. Made by reader_copies.py.
+COPIES = "work"
+
+
+def edition_folder(book: Path, language: str = LANGUAGE) -> Path:
+    """The folder above chapters/ and work/, of the book in a language."""
+    return book / "outputs" / language if language else book
 
 
 def first_page(book: Path = BOOK, language: str = LANGUAGE) -> Path | None:
-    """The first chapter's notebook, relative to the book's folder; None where there is none."""
-    folder = book / "outputs" / language if language else book
-    pages = sorted((folder / "chapters").glob("*.ipynb"))
-    return pages[0].relative_to(book) if pages else None
+    """The first chapter, relative to the book's folder: the reader's copy, or the book's own.
+
+    None where there is none.
+    """
+    folder = edition_folder(book, language)
+    names = sorted(path.name for path in (folder / "chapters").glob("*.ipynb"))
+    if not names:
+        return None
+    copy = folder / COPIES / names[0]
+    page = copy if copy.exists() else folder / "chapters" / names[0]
+    return page.relative_to(book)
 
 
 def lab_command(book: Path = BOOK, extra: list[str] | None = None) -> list[str]:
@@ -76,9 +90,10 @@ def main() -> int:
     if LANGUAGE and first_page() is None:
         build = [sys.executable, str(BOOK / "tools" / "build_book.py"), "--keep-outputs"]
         subprocess.call([*build, "--language", LANGUAGE])
-    if LANGUAGE:  # its notebooks lie elsewhere, and find the book's code all the same
-        found = [str(BOOK / "chapters"), os.environ.get("PYTHONPATH", "")]
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, found))
+    subprocess.call([sys.executable, str(BOOK / "tools" / "reader_copies.py")])
+    # The copies lie elsewhere, and find the book's code all the same.
+    found = [str(BOOK / "chapters"), os.environ.get("PYTHONPATH", "")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, found))
     if sys.prefix != sys.base_prefix:  # an environment of the book's own, as `make lab` makes it
         write_settings(Path(sys.prefix))
     page = first_page() or "JupyterLab"

@@ -10,11 +10,12 @@ _HOMES = {
     "show": "display",
     "check": "exercises",
     "hint": "exercises",
+    "progress": "exercises_solved",
     "reveal": "exercises",
     "read_results": "results",
     "said": "exercises",
 }
-__all__ = ["check", "hint", "read_results", "reveal", "said", "show"]
+__all__ = ["check", "hint", "progress", "read_results", "reveal", "said", "show"]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,6 +6,7 @@ A chapter asks, the reader answers, `check` replies with one of three lines:
                                 # [not yet] ...    a hint that fits this answer
                                 # [ok] ...         solved
 
+The word in brackets is green or yellow where colours are shown, unless NO_COLOR is set.
 `hint("4.3-2")` gives a nudge before any attempt, `reveal("4.3-2")` shows the solution, unless the
 environment variable MINILDM_NO_SOLUTIONS is set; `said(guess)` repeats what the reader guessed
 before the answer was there; `judged("4.3-2", my_betas)` is for a program that grades.
@@ -20,6 +21,8 @@ import functools
 import importlib
 import inspect
 import os
+import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +30,10 @@ from typing import Any
 
 from book.language import told
 
+# A reply of `check`, as it is printed in every language: [ok] 4.3-2: solved.
+REPLY = re.compile(r"^\[(ok|not yet|todo)\] (\d+(?:\.\d+)?-\d+)[:：]", re.MULTILINE)
+GREEN, YELLOW = 32, 33  # of a terminal's colours; JupyterLab shows them in its own shades
+COLOURS = {"[ok]": GREEN, "[not yet]": YELLOW}
 NO_SOLUTIONS = "MINILDM_NO_SOLUTIONS"  # in the environment: reveal shows none
 
 
@@ -53,7 +60,30 @@ def check(id: str, answer: Any) -> None:
 
     Never raises because of the answer. Raises `ValueError` for an unknown exercise.
     """
-    print(told(verdict(find(id), answer)))
+    reply = told(verdict(find(id), answer))
+    for kind, asked in REPLY.findall(reply):
+        replied[asked] = kind
+    print(in_colour(reply))
+
+
+replied: dict[str, str] = {}  # exercise: "ok", "not yet" or "todo", of the last `check` of this run
+
+
+def in_colour(reply: str) -> str:
+    """A reply with its bracket in bold green or yellow; what is still to do has no colour."""
+    for word, colour in COLOURS.items():
+        if reply.startswith(word):
+            return painted(word, colour) + reply.removeprefix(word)
+    return reply
+
+
+def painted(word: str, colour: int) -> str:
+    """A word in bold and in a terminal's colour, where colours are shown and wanted; else as it is.
+
+    In a notebook they are shown, in a file they are not.
+    """
+    shown = type(sys.stdout).__module__.startswith("ipykernel") or sys.stdout.isatty()
+    return f"\x1b[1;{colour}m{word}\x1b[0m" if shown and not os.environ.get("NO_COLOR") else word
 
 
 def hint(id: str) -> None:

@@ -104,6 +104,21 @@ def test_the_three_replies(book_of_one, capsys):
     assert ok == "[ok] 0-1: and it is positive."
 
 
+def test_replies_have_colours_where_these_are_shown(book_of_one, capsys, monkeypatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for shown, before, after in (True, "\x1b[1;{}m", "\x1b[0m"), (False, "", ""):
+        monkeypatch.setattr(exercises.sys.stdout, "isatty", lambda shown=shown: shown)
+        for answer in 2.0, 3.0, ...:
+            check("0-1", answer)
+        ok, not_yet, todo = capsys.readouterr().out.splitlines()
+        assert ok.startswith(f"{before.format(32)}[ok]{after} 0-1: ")
+        assert not_yet.startswith(f"{before.format(33)}[not yet]{after} 0-1: ")
+        assert todo.startswith("[todo] 0-1: ")
+    monkeypatch.setattr(exercises.sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert exercises.painted("[ok]", exercises.GREEN) == "[ok]"
+
+
 def test_hint_and_reveal(book_of_one, capsys):
     hint("0-1")
     assert capsys.readouterr().out == "Which number, times itself, is 4?\n"

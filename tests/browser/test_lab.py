@@ -8,10 +8,12 @@ import shutil
 import nbformat
 import pytest
 from book_rules import BOOK, KERNELSPEC
-from in_browser import open_and_run
+from in_browser import PICTURES, open_and_run
 from lab import first_page
+from reader_copies import bring_up_to_date
 
 ALT = "A straight line rises from 0 to 1."
+FOLDED = ".jp-OutputPlaceholder"
 SMALL = f"""
 from matplotlib import pyplot as plt
 from book.display import show
@@ -37,7 +39,18 @@ def test_the_first_chapter_opens_and_runs(lab, page, tmp_path):
         shutil.copytree(BOOK / folder, tmp_path / "book" / folder)
     for file in ("pyproject.toml", "constraints.txt"):  # what the check of the machine reads
         shutil.copy2(BOOK / file, tmp_path / "book")
-    pictures = open_and_run(page, lab(tmp_path / "book"), seconds=600)
+    assert list(bring_up_to_date(tmp_path / "book")) == []  # the reader's copies, which open
+    url = lab(tmp_path / "book")
+    page.goto(url)
+    page.wait_for_selector(FOLDED, timeout=60_000)
+    check_pictures(page.evaluate(PICTURES))  # before anything is run
+    answers = page.locator(FOLDED).filter(has_text="Your guess first").count()
+    assert answers == 2
+    check_pictures(open_and_run(page, url, seconds=600))
+    assert page.locator(FOLDED).count() == 0, "what is run is shown"
+
+
+def check_pictures(pictures):
     assert pictures, "a chapter has figures"
     for picture in pictures:
         assert len(picture["alt"] or "") >= 20
