@@ -23,6 +23,7 @@ import inspect
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,7 @@ from book.language import told
 REPLY = re.compile(r"^\[(ok|not yet|todo)\] (\d+(?:\.\d+)?-\d+)[:：]", re.MULTILINE)
 GREEN, YELLOW = 32, 33  # of a terminal's colours; JupyterLab shows them in its own shades
 COLOURS = {"[ok]": GREEN, "[not yet]": YELLOW}
+WIDTH = 96  # letters
 NO_SOLUTIONS = "MINILDM_NO_SOLUTIONS"  # in the environment: reveal shows none
 
 
@@ -63,10 +65,16 @@ def check(id: str, answer: Any) -> None:
     reply = told(verdict(find(id), answer))
     for kind, asked in REPLY.findall(reply):
         replied[asked] = kind
-    print(in_colour(reply))
+    print(in_colour(reply if reply.startswith("[todo]") else wrapped(reply)))
 
 
 replied: dict[str, str] = {}  # exercise: "ok", "not yet" or "todo", of the last `check` of this run
+
+
+def wrapped(reply: str) -> str:
+    """A reply in lines that a notebook shows whole: it would break them inside of words."""
+    lines = (textwrap.wrap(line, WIDTH, break_on_hyphens=False) for line in reply.split("\n"))
+    return "\n".join("\n".join(line) for line in lines)
 
 
 def in_colour(reply: str) -> str:

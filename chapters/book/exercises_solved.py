@@ -47,7 +47,7 @@ def progress(folder: str | Path = ".") -> None:
     chapters: dict[str, list[str]] = {}
     for id in registry():
         chapters.setdefault(id.rpartition("-")[0], []).append(id)
-    for number, ids in chapters.items():
+    for number, ids in sorted(chapters.items(), key=lambda chapter: float(chapter[0])):
         marks = (MARKS.get(found.get(id, "")) for id in ids)
         line = " ".join(painted(*mark) if mark else NOT_TRIED for mark in marks)
         print(f"{number:4} {count(ids, found):>8}   {line}")

@@ -164,6 +164,9 @@ def test_the_widget_answers_with_the_stop_that_was_asked_for(model):
         left = 66 * k + 1
         assert torch.equal(got[1:65, left : left + 64], wanted)
     assert not torch.equal(stop.led_back, stop.decoded)
+    ends = torch.frombuffer(bytearray(widget.ends), dtype=torch.uint8).reshape(2, 66, 66, 3)
+    pair = ((scene_pair("another colour") + 1) * 127.5).round().to(torch.uint8)
+    assert torch.equal(ends[:, 1:65, 1:65], pair.permute(0, 2, 3, 1))
 
 
 def test_without_repair_there_are_three_panels_and_no_noise(model):

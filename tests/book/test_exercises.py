@@ -104,6 +104,16 @@ def test_the_three_replies(book_of_one, capsys):
     assert ok == "[ok] 0-1: and it is positive."
 
 
+def test_a_long_reply_breaks_between_words(monkeypatch, capsys):
+    words = "as long as a hint that names every word of the grammar, well-known or not, tends to be"
+    long = replace(ROOT, praise=f"{words}, {words}.\n    x = 1")
+    monkeypatch.setattr(exercises, "registry", lambda: {"0-1": long})
+    check("0-1", 2.0)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3 and max(map(len, lines)) <= exercises.WIDTH
+    assert " ".join(lines).split() == f"[ok] 0-1: {long.praise}".split()
+
+
 def test_replies_have_colours_where_these_are_shown(book_of_one, capsys, monkeypatch):
     monkeypatch.delenv("NO_COLOR", raising=False)
     for shown, before, after in (True, "\x1b[1;{}m", "\x1b[0m"), (False, "", ""):

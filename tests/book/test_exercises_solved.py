@@ -38,6 +38,8 @@ def test_what_is_saved_is_read(tmp_path, capsys):
     assert found["0"] == ["1", "/", "3", "✓", "–", "·"]
     assert found["4.3"][0] == "1" and found["4.3"][3:5] == ["·", "✓"]
     assert found[""] == ["2", "/", str(len(registry()))]
+    numbers = [number for number in found if number]
+    assert numbers[-3:] == ["8", "9", "9.1"] and numbers.index("7") < numbers.index("7.6")
     assert found.keys() - {""} == {id.rpartition("-")[0] for id in registry()}
 
 

@@ -45,6 +45,15 @@ def test_sliders_move_the_picture_and_fast(lab, page, tmp_path):
     print(f"{len(latencies)} paints: median {median:.1f} ms, slowest {max(latencies):.1f} ms")
     assert median <= 50
 
+    pale, button = page.locator(".pale").first, page.locator("button[name=keep]").first
+    assert "linear, T = 1000" in pale.text_content()  # where it started
+    button.click()
+    wait_for(lambda: pale.text_content() == "", 10, "the curves of now are kept")
+    assert page.evaluate(PICTURE) != by_keyboard, "nothing pale beside them"
+    page.locator("button[name=reset]").first.click()
+    wait_for(lambda: gauges.text_content() == said, 10, "back to the start")
+    assert page.evaluate(PICTURE) == before and slider.input_value() == "1000"
+
     box = page.locator("input[name=place]").first.bounding_box()
     middle = box["y"] + box["height"] / 2
     page.mouse.move(box["x"] + 0.3 * box["width"], middle)

@@ -12,7 +12,7 @@ CELLS = (
     "model = LatentDiffusion.load('shapes')\nLatentWalk(model)",
     "LatentWalk(model, repair=True)",
 )
-PICTURE = "k => document.querySelectorAll('canvas')[k].toDataURL()"
+PICTURE = "k => document.querySelectorAll('canvas.panels')[k].toDataURL()"
 
 
 def open_the_walk(lab, page, tmp_path):
@@ -40,7 +40,7 @@ def test_sliders_walk_and_lead_back(lab, page, tmp_path):
     wait_for(lambda: "pixels mixed: a scene" in words.text_content(), 60, "the walk arrives")
     assert "decoded picture: a scene" in words.text_content()
     assert page.evaluate(PICTURE, 0) != half_way
-    label = page.locator("canvas").first.get_attribute("aria-label")
+    label = page.locator("canvas.panels").first.get_attribute("aria-label")
     assert label.startswith("u = 0.")  # what a screen reader says
     assert "a scene" in label
 
@@ -49,8 +49,12 @@ def test_sliders_walk_and_lead_back(lab, page, tmp_path):
     page.locator("input[name=back]").focus()
     page.keyboard.press("Home")
     wait_for(lambda: page.evaluate(PICTURE, 1) != before, 60, "no noise, another picture")
+    end = "k => document.querySelectorAll('figure canvas')[k].toDataURL()"
+    ends = [page.evaluate(end, k) for k in range(4)]
+    assert ends[0] == ends[2] != ends[1] == ends[3], "two pictures, beside each slider"
     page.locator("select[name=pair]").nth(1).select_option("another colour")
     without = page.evaluate(PICTURE, 1)
     wait_for(lambda: page.evaluate(PICTURE, 1) != without, 60, "the other pair arrives")
+    assert page.evaluate(end, 2) == ends[2] and page.evaluate(end, 3) != ends[3]
     page.screenshot(path=tmp_path / "walk.png")
     assert complaints == []

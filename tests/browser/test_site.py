@@ -16,6 +16,7 @@ PAGES = sorted(
     for path in SITE.rglob("*.html")
     if not {"_static", "_modules"} & set(path.parts) and path.name not in ("search.html",)
 )
+PANELS = "k => document.querySelectorAll('canvas.panels')[k].toDataURL()"
 CANVAS = "k => document.querySelectorAll('.book-widget canvas')[k].toDataURL()"
 BROKEN = """() => Array.from(document.images)
     .filter(img => img.complete && img.naturalWidth === 0 && img.offsetParent)
@@ -97,27 +98,27 @@ def drag(page, slider):
 
 def test_the_latent_walk_moves(page, address, complaints):
     page.goto(f"{address}/chapters/02_core_concepts.html")
-    page.wait_for_function("document.querySelectorAll('.book-widget canvas').length === 2")
-    words, half_way = page.locator(".book-widget .words"), page.evaluate(CANVAS, 0)
+    page.wait_for_function("document.querySelectorAll('.book-widget canvas.panels').length === 2")
+    words, half_way = page.locator(".book-widget .words"), page.evaluate(PANELS, 0)
     assert "pixels mixed: no scene" in words.first.text_content()
     page.locator("input[name=u]").first.focus()
     page.keyboard.press("Home")
     page.wait_for_timeout(200)
     assert "pixels mixed: a scene" in words.first.text_content()
-    at_the_start = page.evaluate(CANVAS, 0)
+    at_the_start = page.evaluate(PANELS, 0)
     assert at_the_start != half_way
     drag(page, page.locator("input[name=u]").first)
-    assert page.evaluate(CANVAS, 0) != at_the_start
+    assert page.evaluate(PANELS, 0) != at_the_start
 
-    before = page.evaluate(CANVAS, 1)
+    before = page.evaluate(PANELS, 1)
     page.locator("input[name=back]").focus()
     page.keyboard.press("Home")
     page.wait_for_timeout(200)
-    without = page.evaluate(CANVAS, 1)
+    without = page.evaluate(PANELS, 1)
     assert without != before
     page.locator("select[name=pair]").nth(1).select_option("another colour")
     page.wait_for_timeout(500)
-    assert page.evaluate(CANVAS, 1) != without
+    assert page.evaluate(PANELS, 1) != without
     assert complaints == []
 
 

@@ -68,6 +68,12 @@ function reader() {
   };
 }
 
+/** A part of a picture, 3 bytes a pixel. */
+function rgb(ctx, x, y, width, height) {
+  const { data: rgba } = ctx.getImageData(x, y, width, height);
+  return Uint8Array.from({ length: 3 * width * height }, (_, i) => rgba[4 * Math.floor(i / 3) + (i % 3)]);
+}
+
 async function latentWalk(el, { repair }) {
   const all = await data("latent_walk.json");
   const grid = all[repair ? "repair" : "plain"];
@@ -77,16 +83,16 @@ async function latentWalk(el, { repair }) {
     const ctx = await read(grid.files[pair]);
     const [row, column] = [nearest(grid.u, u), nearest(grid.back, back)];
     const width = ctx.canvas.width / grid.back.length, height = ctx.canvas.height / grid.u.length;
-    const { data: rgba } = ctx.getImageData(column * width, row * height, width, height);
-    const rgb = new Uint8Array(3 * width * height);
-    for (let i = 0; i < width * height; i++) rgb.set(rgba.subarray(4 * i, 4 * i + 3), 3 * i);
-    model.set("panels", rgb);
+    model.set("panels", rgb(ctx, column * width, row * height, width, height));
+    // Where pixels are mixed, in the first panel, the walk begins and ends with the two pictures.
+    const [first, last] = [0, grid.u.length - 1].map((k) => rgb(ctx, 0, k * height, height, height));
+    model.set("ends", Uint8Array.of(...first, ...last));
     const words = grid.words[pair][row][column].map((text) => say(text));
     model.set("shown", { height, width, words, request });
     model.tell("change:shown");
   }
   const wanted = { pair: all.names[0], u: 0.5, back: repair ? 0.75 : 0, request: 0 };
-  const model = new StandIn({ names: all.names, repair, wanted, shown: {}, panels: null, messages }, answer);
+  const model = new StandIn({ names: all.names, repair, wanted, shown: {}, panels: null, ends: null, messages }, answer);
   await answer(model);
   (await module("latent_walk.js")).render({ model, el });
   el.querySelector("input[name=u]").step = grid.u[1];

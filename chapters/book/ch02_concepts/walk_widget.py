@@ -31,6 +31,7 @@ class LatentWalk(anywidget.AnyWidget):
     repair = traitlets.Bool(False).tag(sync=True)
     wanted = traitlets.Dict().tag(sync=True)  # {"pair", "u", "back", "request"}
     panels = traitlets.Bytes().tag(sync=True)  # uint8 (height, width, 3)
+    ends = traitlets.Bytes().tag(sync=True)  # uint8 (2, height, height, 3): where the walk leads
     messages = traitlets.Dict().tag(sync=True)  # texts in the reader's language
     shown = traitlets.Dict().tag(sync=True)  # {"height", "width", "words", "request"}
 
@@ -45,10 +46,12 @@ class LatentWalk(anywidget.AnyWidget):
 
     def _answer(self, _change) -> None:
         w = self.wanted
-        stop = walk_stop(self._model, scene_pair(w["pair"]), w["u"], w["back"])
+        pair = scene_pair(w["pair"])
+        stop = walk_stop(self._model, pair, w["u"], w["back"])
         images = panel_images(stop) if self.repair else panel_images(stop)[:3]
         block = pixels(images, len(images))  # (h, w, 3)
         self.panels = block.tobytes()
+        self.ends = b"".join(pixels(picture, 1).tobytes() for picture in pair.split(1))
         words = [told(text) for text in panel_words(stop)[: len(images)]]
         height, width = block.shape[:2]
         self.shown = {

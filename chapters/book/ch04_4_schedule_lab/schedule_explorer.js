@@ -67,7 +67,7 @@ export function gauges({ T, alphaBar, snr }) {
 // --- drawing -----------------------------------------------------------------------------------
 
 const BLUE = "#0072B2", RED = "#D55E00", GREEN = "#009E73", SKY = "#56B4E9";
-const GREY = "#6b6b6b", PALE = "#d0d0d0";
+const GREY = "#6b6b6b", PALE = "#b4b4b4";
 const WIDTH = 760, HEIGHT = 250, PAD = 34, LEFT = 30; // LEFT: room for the numbers of an axis
 const REACH = 3.2; // a cloud is shown from -REACH to REACH
 
@@ -104,7 +104,7 @@ function frame(ctx, x, y, w, h, title, bottom) {
 function curve(ctx, x, y, w, h, values, toUnit, colour, dash = []) {
   const T = values.length - 1;
   ctx.strokeStyle = colour;
-  ctx.lineWidth = 1.8;
+  ctx.lineWidth = colour === PALE ? 1.4 : 1.8;
   ctx.setLineDash(dash);
   ctx.beginPath();
   ctx.save();
@@ -136,8 +136,8 @@ function marker(ctx, x, y, h) {
   ctx.fillStyle = GREY;
   for (let v = 0; v < h; v += 5) ctx.fillRect(x - 0.5, y + v, 1, 2);
 }
-/** The upper picture: two panels of curves, and the cloud at time t. */
-export function paint(ctx, table, t, clean, noise, buffer, say) {
+/** The upper picture: two panels of curves, and the cloud at time t. `old`: curves to compare with. */
+export function paint(ctx, table, old, t, clean, noise, buffer, say) {
   ctx.fillStyle = "#ffffff";
   ctx.fillRect(0, 0, WIDTH, HEIGHT);
   const w = 200, h = HEIGHT - 2 * PAD - 4, side = h;
@@ -149,15 +149,21 @@ export function paint(ctx, table, t, clean, noise, buffer, say) {
     ctx.fillStyle = colour;
     ctx.fillText(name, first + 90 * k, PAD - 7);
   });
-  curve(ctx, first, PAD, w, h, table.alphaBar, (v) => v, BLUE);
-  curve(ctx, first, PAD, w, h, table.share, (v) => v, RED, [6, 3]);
+  const same = (v) => v, decades = (v) => (Math.log10(v) + 6) / 12;
+  if (old) {
+    curve(ctx, first, PAD, w, h, old.alphaBar, same, PALE);
+    curve(ctx, first, PAD, w, h, old.share, same, PALE, [6, 3]);
+  }
+  curve(ctx, first, PAD, w, h, table.alphaBar, same, BLUE);
+  curve(ctx, first, PAD, w, h, table.share, same, RED, [6, 3]);
   marker(ctx, first + (w * t) / table.T, PAD, h);
   frame(ctx, second, PAD, w, h, say("SNR; grey: from 0.1 to 10"), say("step t"));
   const powers = [["10\u207B\u2076", 0], ["10\u207B\u00B3", 0.25], ["1", 0.5], ["10\u00B3", 0.75], ["10\u2076", 1]];
   ticks(ctx, second, PAD, w, h, powers, steps(table.T));
   ctx.fillStyle = "#ececec";
   ctx.fillRect(second + 1, PAD + (h * 5) / 12, w - 2, h / 6);
-  curve(ctx, second, PAD, w, h, table.snr, (v) => (Math.log10(v) + 6) / 12, GREEN, [8, 3, 2, 3]);
+  if (old) curve(ctx, second, PAD, w, h, old.snr, decades, PALE, [8, 3, 2, 3]);
+  curve(ctx, second, PAD, w, h, table.snr, decades, GREEN, [8, 3, 2, 3]);
   marker(ctx, second + (w * t) / table.T, PAD, h);
   const a = Math.sqrt(table.alphaBar[t]), b = Math.sqrt(table.noise2[t]);
   for (let i = 0; i < clean.length; i++) buffer[i] = a * clean[i] + b * noise[i];
@@ -234,15 +240,24 @@ function render({ model, el }) {
     c.getContext("2d").scale(sharp, sharp);
   }
   const ctx = canvas.getContext("2d"), lowerCtx = lower.getContext("2d");
-  const gauge = document.createElement("p"), told = document.createElement("p");
-  [gauge.className, told.className] = ["gauges", "figures"];
-  gauge.style.cssText = told.style.cssText = "font:13px sans-serif;margin:4px 0";
+  const [gauge, pale, told] = ["gauges", "pale", "figures"].map((name) => {
+    const line = Object.assign(document.createElement("p"), { className: name });
+    line.style.cssText = "font:13px sans-serif;margin:4px 0;min-height:1.3em";
+    return line;
+  });
   const outputs = {};
+  const start = { ...state }; // where the sliders stood at first
+  let kept = { ...state }; // what the pale curves belong to
+  function computed(settings) {
+    const raw = betas(settings.kind, settings.T, settings.first, settings.last, model.get("own"));
+    return tables(settings.zero_terminal ? zeroTerminal(raw) : raw);
+  }
   function draw() {
-    const raw = betas(state.kind, state.T, state.first, state.last, model.get("own"));
-    const table = tables(state.zero_terminal ? zeroTerminal(raw) : raw);
+    const table = computed(state);
     const t = Math.round(state.place * table.T), g = gauges(table);
-    paint(ctx, table, t, clean, noise, buffer, say);
+    const other = schedule(kept) !== schedule();
+    paint(ctx, table, other ? computed(kept) : null, t, clean, noise, buffer, say);
+    pale.textContent = other ? say("Pale curves, along t / T: {0}", schedule(kept)) : "";
     outputs.T.textContent = table.T;
     outputs.first.textContent = state.first.toPrecision(3);
     outputs.last.textContent = state.last.toPrecision(3);
@@ -261,12 +276,13 @@ function render({ model, el }) {
 
   // Samples belong to the schedule that they were drawn with.
   let drawn = null, asking = null, stale = false;
-  function schedule() {
-    const ends = ["cosine", "ramp", "your own"].includes(state.kind) ? "" :
-      `, ${say("{0} to {1}", state.first.toPrecision(3), state.last.toPrecision(3))}`;
-    const T = state.kind === "your own" ? model.get("own").length : state.T;
-    const zero = state.zero_terminal ? `, ${say("zero SNR at T")}` : "";
-    return `${say(state.kind)}, T = ${T}${ends}${zero}`;
+  function schedule(settings = state) {
+    const { kind, first, last, zero_terminal } = settings;
+    const ends = ["cosine", "ramp", "your own"].includes(kind) ? "" :
+      `, ${say("{0} to {1}", first.toPrecision(3), last.toPrecision(3))}`;
+    const T = kind === "your own" ? model.get("own").length : settings.T;
+    const zero = zero_terminal ? `, ${say("zero SNR at T")}` : "";
+    return `${say(kind)}, T = ${T}${ends}${zero}`;
   }
 
   // One paint per animation frame, whatever the number of events; times are kept for the tests.
@@ -296,7 +312,7 @@ function render({ model, el }) {
     model.save_changes();
   }
 
-  const controls = document.createElement("div");
+  const controls = document.createElement("div"), inputs = {};
   const kind = choice(model, "kind", kinds, say);
   kind.addEventListener("change", (e) => { state.kind = kind.value; moved(e); tell(); });
   controls.append(control(say("kind"), kind)[0]);
@@ -307,7 +323,7 @@ function render({ model, el }) {
     input.addEventListener("input", (e) => { state[key] = toValue(+input.value); moved(e); });
     input.addEventListener("change", tell);
     const [line, value] = control(say(label), input);
-    outputs[key] = value;
+    [outputs[key], inputs[key]] = [value, input];
     controls.append(line);
   }
   const zero = Object.assign(document.createElement("input"), { type: "checkbox", name: "zero_terminal" });
@@ -315,16 +331,30 @@ function render({ model, el }) {
   zero.addEventListener("change", (e) => { state.zero_terminal = zero.checked; moved(e); tell(); });
   controls.append(control(say("zero SNR at T"), zero)[0]);
 
+  function press(name, text, action) {
+    const button = Object.assign(document.createElement("button"), { name, textContent: text });
+    button.style.marginRight = "8px";
+    button.addEventListener("click", action);
+    return button;
+  }
+  const keep = press("keep", say("keep these curves"), (e) => { kept = { ...state }; moved(e); });
+  const reset = press("reset", say("back to the start"), (e) => {
+    Object.assign(state, start);
+    kept = { ...start };
+    [kind.value, zero.checked] = [state.kind, state.zero_terminal];
+    for (const [key, [, , back]] of Object.entries(SLIDERS)) inputs[key].value = back(state[key]);
+    moved(e);
+    tell();
+  });
+  controls.append(keep, reset);
+
   const lowerControls = document.createElement("div");
   for (const [name, options] of [["sampler", ["ddpm", "ddim", "heun", "dpmpp_2m"]], ["steps", [1, 2, 5, 10, 20, 50]]]) {
     const input = choice(model, name, options, say);
     input.addEventListener("change", () => { model.set(name, name === "steps" ? +input.value : input.value); model.save_changes(); });
     lowerControls.append(control(say(name), input)[0]);
   }
-  const button = document.createElement("button");
-  button.textContent = say("draw samples");
-  button.addEventListener("click", () => { tell(); asked(); });
-  lowerControls.append(button);
+  lowerControls.append(press("samples", say("draw samples"), () => { tell(); asked(); }));
 
   function shown() {
     const samples = floats(model.get("samples"));
@@ -346,7 +376,7 @@ function render({ model, el }) {
   // The arrow keys belong to the sliders, not to JupyterLab's notebook.
   el.dataset.lmSuppressShortcuts = "true";
   el.addEventListener("keydown", (event) => event.stopPropagation());
-  el.append(controls, canvas, gauge, lowerControls, lower, told);
+  el.append(controls, canvas, gauge, pale, lowerControls, lower, told);
   el.explorer = { latencies };
   draw();
   paintSamples(lowerCtx, clean, [], say("no samples yet"), say);
