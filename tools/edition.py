@@ -31,6 +31,7 @@ from crosslinks import WAY_ON, Chapter, chapters
 from nbformat import NotebookNode
 from translation import (
     DOCUMENTS,
+    FIGURE,
     Paragraph,
     read,
     split,
@@ -116,7 +117,7 @@ class Edition:
 
     def part(self, stem: str, cell: str, seen: bool, text: str) -> str:
         """A part of `split`: in this language if it is translated, else as it is."""
-        said = self.said(stem, cell, text) if seen or text.startswith("| `") else text
+        said = self.said(stem, cell, text) if seen or FIGURE.match(text) else text
         if said is not None or not seen:
             return said or text
         free = self.marked and not re.match(r"\s|\||:::|[-*>] |\d+\. ", text)

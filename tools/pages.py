@@ -127,7 +127,7 @@ def index_of_figures() -> str:
     for chapter in chapters(SOURCES).values():
         notebook = nbformat.read(CHAPTERS / f"{chapter.stem}.ipynb", as_version=4)
         rows = [
-            (f"`{cell.id}`", " ".join(alt.split()))
+            (f"{_place(chapter.stem, cell.id)} `{cell.id}`", " ".join(alt.split()))
             for cell in notebook.cells
             for output in cell.get("outputs", [])
             for alt in picture_alts(output)
@@ -196,8 +196,24 @@ def _table(head: str, rows: Iterable[tuple]) -> str:
 
 
 def _cells(cells: Iterable[tuple[str, str]]) -> str:
-    """(chapter prefix, cell), ..: each with a link to its chapter."""
-    return ", ".join(f"{_link(chapter_file(prefix))} `{cell}`" for prefix, cell in cells)
+    """(chapter prefix, cell), ..: each with its section, which links to the cell."""
+    return ", ".join(f"{_place(chapter_file(prefix), cell)} `{cell}`" for prefix, cell in cells)
+
+
+def _place(chapter: str, cell: str) -> str:
+    """The section that a cell stands in, as a link: JupyterLab goes to the cell itself."""
+    return f"[{_sections(chapter)[cell]}](../chapters/{chapter}.ipynb#cell-id={cell})"
+
+
+@cache
+def _sections(chapter: str) -> dict[str, str]:
+    """Each cell of a chapter, and the number of its section: 4.2.3; before the first, 4.2."""
+    found, section = {}, number_of(chapter)
+    for cell in jupytext.read(SOURCES / f"{chapter}.md").cells:
+        own = SECTION.findall(cell.source) if cell.cell_type == "markdown" else []
+        numbers = own or [section]  # a cell of text may hold more than one
+        found[cell.metadata["name"]], section = numbers[0], numbers[-1]
+    return found
 
 
 def _checks(checks: Iterable[str]) -> str:
@@ -209,6 +225,7 @@ def _link(chapter: str) -> str:
     return f"[{number_of(chapter)}](../chapters/{chapter}.ipynb)"
 
 
+SECTION = re.compile(r"^#{1,4} (\d+(?:\.\d+)*)[. ]", re.MULTILINE)
 START, END = "<!-- figures: made by `make pages` -->", "<!-- end -->"
 PAGES = {
     "article.md": article,

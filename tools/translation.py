@@ -57,7 +57,8 @@ msgstr ""
 "Content-Transfer-Encoding: 8bit\n"
 
 '''
-FIGURE = re.compile(r"\| `.*")  # a row of docs/figures.md: what it says is among the messages
+# A row of docs/figures.md: what it says is among the messages.
+FIGURE = re.compile(r"\| (?:\[[\d.]+\]\([^)]*\) )?`.*")
 WORD = re.compile(r"[A-Za-z]{3}")
 # What a translation must have as the original has it, in any order.
 SAME = {

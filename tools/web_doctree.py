@@ -189,7 +189,7 @@ def cite_here(doctree: nodes.document, book: Book) -> None:
 
 
 def link_cells(doctree: nodes.document, page: str, book: Book, to: Any) -> None:
-    """ "[4.2](…) `the-gap`" in a table of a document: the cell's name leads to the cell."""
+    """ "[4.2.2](…) `the-gap`" in a table of a document: both lead to the cell."""
     for literal in list(doctree.findall(nodes.literal)):
         before = [n for n in literal.parent.children[: literal.parent.index(literal)]
                   if isinstance(n, nodes.reference)]  # fmt: skip
@@ -199,6 +199,8 @@ def link_cells(doctree: nodes.document, page: str, book: Book, to: Any) -> None:
                 uri = to(other, literal.astext())
                 holder = nodes.reference("", "", literal.deepcopy(), refuri=uri, internal=True)
                 literal.parent.replace(literal, holder)
+                for link in before[-1:]:
+                    link["refuri"] = uri
                 break
 
 

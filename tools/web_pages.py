@@ -54,6 +54,7 @@ ANSWERED = re.compile(r'\bcheck\(\s*"([^"]+)"')
 HINT = re.compile(r'^hint\("([^"]+)"\)$')
 DRAWING = re.compile(r"(?:show|show_moving)\(.*\)", re.DOTALL)
 JUPYTER_ANCHOR = re.compile(r"(\]\((?:[\w./-]+\.ipynb)?#)([^)\s]+)\)")
+CELL_ANCHOR = re.compile(r"\.ipynb#cell-id=[\w-]+")
 WIDGET = re.compile(
     r"LatentWalk\(repair=(\w+)\)|ScheduleExplorer\((?!your own)([\w ]+), T = (\d+)\)"
 )
@@ -241,6 +242,8 @@ def document_page(text: str, listed: bool = True) -> str:
     `listed`: it stands in the table of contents.
     """
     head = "" if listed else "---\norphan: true\n---\n\n"
+    # Here a cell is found by its name, which stands beside the link (web_doctree.link_cells).
+    text = CELL_ANCHOR.sub(".ipynb", text)
     return head + text.replace("```mermaid", "```text")
 
 

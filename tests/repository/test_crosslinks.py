@@ -87,8 +87,8 @@ def anchors(path):
         text = path.read_text(encoding="utf-8")
     heads = re.findall(r"^#{1,6} +(.+?) *$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.M)
     heads = [re.sub(r"\[([^\]]*)\]\([^)]*\)|[`*]", r"\1", head) for head in heads]
-    if path.suffix == ".ipynb":
-        return {head.replace(" ", "-") for head in heads}
+    if path.suffix == ".ipynb":  # JupyterLab also goes to a cell by its name
+        return {head.replace(" ", "-") for head in heads} | {f"cell-id={c.id}" for c in cells}
     return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
 
 
@@ -129,10 +129,12 @@ def test_dead_links_are_found(tmp_path):
     page = BOOK / "chapters" / "03_algorithm.ipynb"
     text = (
         "[a](03_algorithm.ipynb) [b](none.ipynb) [c](https://example.org) [d](#Summary) "
-        "[e](#no-such-heading) [f](04_4_schedule_lab.ipynb#Nowhere) [g](../../outside.md)"
+        "[e](#no-such-heading) [f](04_4_schedule_lab.ipynb#Nowhere) [g](../../outside.md) "
+        "[h](03_algorithm.ipynb#cell-id=judge) [i](#cell-id=none)"
     )
     assert dead_links(page, text) == [
         "none.ipynb", "#no-such-heading", "04_4_schedule_lab.ipynb#Nowhere", "../../outside.md",
+        "#cell-id=none",
     ]  # fmt: skip
 
 

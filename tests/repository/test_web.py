@@ -138,6 +138,12 @@ def test_what_did_not_change_is_not_written_again(tmp_path):
     assert path.read_text() == "two"
 
 
+def test_a_link_to_a_cell_is_one_to_its_chapter_until_the_name_beside_it_is_read():
+    said = "| [4.2.2](../chapters/04_2_a.ipynb#cell-id=the-gap) `the-gap` |"
+    staged = web_pages.document_page(said)
+    assert staged == "| [4.2.2](../chapters/04_2_a.ipynb) `the-gap` |"
+
+
 def test_the_glossarys_terms_are_found_in_a_text():
     terms = glossary_terms((BOOK / "docs" / "glossary.md").read_text(encoding="utf-8"))
     assert len(terms) > 70
