@@ -14,6 +14,7 @@
     mosaic       many small images in one block, row by row
     grid         the same in few shades: a quarter of the bytes, and nobody sees it
     captioned    images with their captions below them
+    in_words     what the judge sees in pictures of shapes: no figure, for who cannot tell colours
 
 A function takes data and returns a matplotlib ``Figure``, for ``show``; none uses pyplot. Colours
 are Okabe and Ito's, which stay apart for colour-blind readers; curves differ in dash and marker.
@@ -32,6 +33,7 @@ from matplotlib.ticker import LogLocator
 from torch import Tensor
 
 from book.display import tile
+from book.language import told
 
 # Okabe & Ito (2008); yellow is left out, it is too pale on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -325,6 +327,22 @@ def captioned(x: Tensor, captions: Sequence[str], columns: int, width: float = W
         ax.imshow(in_rgb(image), interpolation="nearest")
         ax.set_title(text, fontsize=8, y=-0.05, pad=0, va="top")
     return fig
+
+
+def in_words(x: Tensor) -> list[str]:
+    """What the exact judge sees in pictures of captioned shapes x (n, 3, 64, 64) in [-1, 1].
+
+    Each is a caption, "a large solid yellow star above ..", or says that no picture of two objects
+    is there. ``captioned(x, in_words(x), columns=4)`` writes it below the pictures. Raises
+    ValueError for other shapes and values.
+    """
+    from minildm.shapes.captions import captions  # not loaded for a figure
+    from minildm.shapes.judge import judge
+
+    verdict = judge(x)
+    texts = captions(verdict.rows, torch.zeros(len(verdict.rows), dtype=torch.bool))
+    refused = told("no clear picture of two objects")
+    return [t if ok else refused for t, ok in zip(texts, verdict.accepted.tolist(), strict=True)]
 
 
 def in_rgb(x: Tensor) -> np.ndarray:

@@ -31,6 +31,8 @@ from book.ch08_outlook import figures as outlook
 from book.ch09_1_museum import figures as museum
 from book.display import pixels, png
 from minildm.latent import LatentDiffusion
+from minildm.shapes.captions import captions
+from minildm.shapes.scenes import render
 
 MODULES = (
     start, background, concepts, algorithm, latents, unet, sampling, gpu, tools, outlook, museum,
@@ -396,3 +398,14 @@ def test_the_names_that_every_chapter_uses_are_taken_from_where_they_live():
         assert getattr(book, name) is getattr(home, name) and name in dir(book)
     with pytest.raises(AttributeError, match="has no attribute 'draw'"):
         _ = book.draw
+
+
+def test_pictures_are_put_into_words_by_the_judge():
+    rows = torch.tensor([[1, 0, 0, 1, 2, 3, 1, 0, 4, 1], [0, 1, 1, 0, 5, 2, 0, 1, 0, 5]])
+    places = torch.tensor([[[32, 16], [32, 48]], [[16, 32], [48, 32]]])
+    x = torch.cat([render(rows, places), torch.zeros(1, 3, 64, 64)])
+    assert figures.in_words(x) == [
+        *captions(rows, torch.tensor([False, False])), "no clear picture of two objects",
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="x must"):
+        figures.in_words(torch.zeros(1, 1, 28, 28))

@@ -3,8 +3,6 @@
 from mutants import Mutant
 
 COURSE = ("tests/repository/test_course.py",)
-COPIES = ("tests/repository/test_reader_copies.py",)
-SOLVED = ("tests/book/test_exercises_solved.py",)
 
 MUTANTS = [
     Mutant(0, 'solutions are handed out', 'tools/course_assignments.py',
@@ -21,18 +19,6 @@ MUTANTS = [
         'found[id] = kind', 'found.setdefault(id, kind)', COURSE),
     Mutant(0, 'a reply in the middle of a line counts', 'chapters/book/exercises.py',
         'r"^\\[(ok|not yet|todo)\\]', 'r"\\[(ok|not yet|todo)\\]', COURSE),
-    Mutant(0, 'what a reader wrote is written over', 'tools/reader_copies.py',
-        'if not target.exists() or not is_touched(copy):', 'if True:', COPIES),
-    Mutant(0, 'a copy never follows the book', 'tools/reader_copies.py',
-        'if not target.exists() or not is_touched(copy):', 'if not target.exists():', COPIES),
-    Mutant(0, 'a copy started afresh loses the old one', 'tools/reader_copies.py',
-        'target.replace(kept)', 'target.unlink()', COPIES),
-    Mutant(0, 'what stands for a folded answer is the answer', 'tools/reader_copies.py',
-        'cell.outputs.insert(0, ', 'cell.outputs.append(', COPIES),
-    Mutant(0, 'a blank unsolves an exercise', 'chapters/book/exercises_solved.py',
-        'if kind != "todo"}', 'if kind}', SOLVED),
-    Mutant(0, 'another copy unsolves an exercise', 'chapters/book/exercises_solved.py',
-        'if found.get(id) != "ok"}', 'if id}', SOLVED),
     Mutant(0, 'braces of a formula end a question in GIFT', 'tools/course_questions.py',
         'for c in "\\\\~=#{}:"', 'for c in "\\\\~=#:"', COURSE),
     Mutant(0, 'Moodle takes the wrong answers for right', 'tools/course_questions.py',
