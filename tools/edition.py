@@ -206,6 +206,9 @@ class Edition:
         told = self.messages.told
         if "text" in output:
             output.text = "".join(told(part) for part in KEPT_LINES.split(output.text))
+        if "text/markdown" in output.get("data", {}):
+            table = "".join(output.data["text/markdown"])
+            output.data["text/markdown"] = self.messages.table(table)
         if "image/png" in output.get("data", {}):
             output.data["text/plain"] = told("".join(output.data.get("text/plain", "")))
             for holder in (output.metadata, output.metadata.get("image/png", {})):

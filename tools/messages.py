@@ -19,7 +19,9 @@ import jupytext
 BOOK = Path(__file__).resolve().parents[1]
 CODE = BOOK / "chapters" / "book"
 WORD = re.compile(r"[A-Za-z]{2,}")
-PROGRAM = re.compile(r"^\s*(def|import|from|return|class|lambda)\b|\n {4}|^\w+ = |^[\w.]+\(.*\)$")
+PROGRAM = re.compile(
+    r"^\s*(def|import|from|return|class|lambda)\b|\n {4}|\n return|^\w+ = |^[\w.]+\(.*\)(, \w+)*$"
+)
 ASKED = ("title", "hint", "praise")  # of an Exercise; its other texts are code
 # What a figure shows: where a call with one of these names, or a keyword, is given a text.
 DRAWN = {
@@ -29,6 +31,11 @@ DRAWN = {
 }  # fmt: skip
 LABELS = {"label", "title", "xlabel", "ylabel", "labels", "titles", "names", "suptitle"}
 IN_WORDS = re.compile(r"words|_alt|alt_|told|describe|^text$")
+# Not for readers: what these are given, and these words, are names of results or of the code.
+KEYED = {"outcomes", "stored_pictures", "device"}
+KEYS = {"cpu", "dtype", "eps", "joint", "seconds"}
+TITLE = re.compile(r"\d[\d.]* (.+)")  # of a chapter, on the map: "4.2 Derivations"
+LEGEND = "LEGEND"  # a table whose texts a figure shows
 SITE_TABLES = ("PARTS", "GALLERY", "WAY_ON")
 JAVASCRIPT = re.compile(r'\bsay\(\s*"((?:[^"\\]|\\.)+)"')
 
@@ -62,6 +69,8 @@ def texts(node: ast.AST, wanted: Callable[[str], bool]) -> Iterator[str]:
     """All texts below a node, each in one piece; docstrings, errors and keys are none."""
     if isinstance(node, ast.Raise | ast.Assert | ast.Subscript | ast.Compare):
         return
+    if isinstance(node, ast.Call) and name_of(node) in KEYED:
+        return
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
         return
     if isinstance(node, ast.expr) and (text := template(node)) is not None and wanted(text):
@@ -81,6 +90,10 @@ def sentence(text: str) -> bool:
     return len(WORD.findall(text)) > 1 and " " in text.strip() and not PROGRAM.search(text)
 
 
+def long_sentence(text: str) -> bool:
+    return sentence(text) and len(text.split()) > 3
+
+
 def label(text: str) -> bool:
     return bool(re.search(r"[A-Za-z]{3}", re.sub(r"\$[^$]*\$", "", text))) and (
         " " in text.strip() or not re.search(r"[._/#=]|^[A-Z_]+$", text)
@@ -93,7 +106,10 @@ def name_of(call: ast.Call) -> str:
 
 
 def of_exercises(tree: ast.AST) -> Iterator[str]:
-    """Titles, hints and praise, and all sentences in functions, which check."""
+    """Titles, hints and praise, and all sentences in functions, which check, and in tables."""
+    for part in getattr(tree, "body", ()):
+        if isinstance(part, ast.Assign):
+            yield from of_table(part.value)
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             for keyword in node.keywords:
@@ -101,6 +117,18 @@ def of_exercises(tree: ast.AST) -> Iterator[str]:
                     yield text
         if isinstance(node, ast.FunctionDef):
             yield from (text for part in node.body for text in texts(part, sentence))
+
+
+def of_table(table: ast.expr) -> Iterator[str]:
+    """What a check looks up: the values of a dictionary, keys that are sentences, rows."""
+    if isinstance(table, ast.Dict):
+        yield from (text for key in table.keys if key for text in texts(key, long_sentence))
+        for value in table.values:
+            if not isinstance(value, ast.Dict):
+                yield from texts(value, sentence)
+    if isinstance(table, ast.Tuple):
+        rows = (row for row in table.elts if isinstance(row, ast.Tuple))
+        yield from (text for row in rows for text in texts(row, sentence))
 
 
 def of_figures(tree: ast.AST) -> Iterator[str]:
@@ -117,6 +145,22 @@ def of_figures(tree: ast.AST) -> Iterator[str]:
                     yield from texts(keyword.value, sentence)
         if isinstance(node, ast.FunctionDef) and IN_WORDS.search(node.name):
             yield from (text for part in node.body for text in texts(part, label))
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == LEGEND:
+            yield from texts(node.value, label)
+
+
+def of_plans(tree: ast.AST) -> Iterator[str]:
+    """The titles of the chapters, without their numbers, and the tables of the courses."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and (title := TITLE.fullmatch(str(node.value))):
+            yield title[1]
+        if isinstance(node, ast.Call) and name_of(node) == "Session":
+            yield from (text for part in (node.args[0], node.args[2]) if (text := template(part)))
+        if isinstance(node, ast.Name) and node.id in ("SIX_WEEKS", "TWO_DAYS"):
+            yield node.id.replace("_", " ").capitalize()
+        if isinstance(node, ast.FunctionDef) and node.name == "plan_table":
+            for part in node.body:
+                yield from (text.strip("*") for text in texts(part, label))
 
 
 def of_chapter(path: Path) -> Iterator[str]:
@@ -158,6 +202,8 @@ def sources() -> Iterator[tuple[str, str]]:
         if asks or path.name.startswith("exercises"):
             yield from ((where, text) for text in of_exercises(tree))
         yield from ((where, text) for text in of_figures(tree))
+        if path.name in ("book_map.py", "course.py"):
+            yield from ((where, text) for text in of_plans(tree))
     for path in sorted((BOOK / "chapters" / "source").glob("[0-9]*.md")):
         yield from ((path.stem, text) for text in of_chapter(path))
 
@@ -167,6 +213,6 @@ def messages() -> dict[str, str]:
     """Each text, and where it stands first."""
     found: dict[str, str] = {}
     for where, text in sources():
-        if WORD.search(text):
+        if WORD.search(text) and text not in KEYS:
             found.setdefault(text, where)
     return found

@@ -103,7 +103,7 @@ def said(guess: Any) -> str:
     """What the reader guessed; or, while the dots still stand in the cell, a nudge to guess."""
     if is_blank(guess):
         return told("no guess yet: replace the dots above, and run both cells")
-    given = " and ".join(str(part) for part in guess) if isinstance(guess, tuple) else guess
+    given = told(" and ").join(map(str, guess)) if isinstance(guess, tuple) else guess
     return told(f"you said {given}")
 
 
@@ -141,7 +141,7 @@ def _complaint(exercise: Exercise, answer: Any) -> str | None:
         complaint = exercise.check(answer)
     except Exception:  # whatever the reader wrote: the reply is a hint, not a traceback
         complaint = (
-            f"your answer is {_describe(answer)}, and could not be checked: it is another kind of "
+            f"your answer is {_describe(answer)}; it could not be checked: it is another kind of "
             f"thing than the exercise asks for ({exercise.title})"
         )
     if complaint is None:
@@ -223,11 +223,12 @@ def registry() -> dict[str, Exercise]:
 
 
 def _describe(answer: Any) -> str:
-    """What the answer is, in words: its type, and its shape and dtype where it has them."""
+    """What the answer is, in words: its type, and its shape and dtype where it has them.
+
+    Each in one piece, as a translation puts the words into another order.
+    """
     kind = type(answer).__name__
-    words = [f"an {kind}" if kind[0].lower() in "aeiou" else f"a {kind}"]
-    if hasattr(answer, "shape"):
-        words.append(f"of shape {tuple(answer.shape)}")
-    if hasattr(answer, "dtype"):
-        words.append(f"and dtype {answer.dtype}")
-    return " ".join(words)
+    shape = tuple(answer.shape) if hasattr(answer, "shape") else None
+    if shape is not None and hasattr(answer, "dtype"):
+        return f"of type {kind}, of shape {shape} and dtype {answer.dtype}"
+    return f"of type {kind}" if shape is None else f"of type {kind} and of shape {shape}"

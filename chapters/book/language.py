@@ -9,11 +9,16 @@ template, "at t = {0} your signal is {1}": what was printed is matched with it b
 import functools
 import os
 import re
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 TRANSLATIONS = Path(__file__).resolve().parents[1] / "translations"
+JOINTS = ("; ", " and ")  # of the items of a list
+NUMBER = re.compile(r"-?\d+(?:\.\d+)*")
+LINK = re.compile(r"(\[[\d.]* ?)([^\]]+)(\]\()")
+ROW = re.compile(r"((?<!\\)\||\*\*)")
 PLACE = re.compile(r"\{(\d+)\}")
 # With fewer letters a template takes only what has a digit: "step {0}" is not "step by step".
 FEW_LETTERS = 6
@@ -30,8 +35,11 @@ class Messages:
     def __init__(self, entries: Mapping[str, str]) -> None:
         self.exact = {text: said for text, said in entries.items() if not PLACE.search(text)}
         templates = {text: said for text, said in entries.items() if PLACE.search(text)}
-        # The one that says most by itself first.
-        self.templates = sorted(templates.items(), key=lambda item: -len(PLACE.sub("", item[0])))
+        # A reply to an exercise first, whatever it says; then the one that says most by itself.
+        self.templates = sorted(
+            templates.items(),
+            key=lambda item: (not item[0].startswith("["), -len(PLACE.sub("", item[0]))),
+        )
 
     def told(self, text: str) -> str:
         """The text in the language; the text itself where the catalogue does not have it."""
@@ -39,8 +47,32 @@ class Messages:
             return self.exact[text]
         for template, said in self.templates:
             if match := _pattern(template).fullmatch(text):
-                return self.filled(said, [self.told(part) for part in match.groups()])
+                return self.filled(said, [self.value(part) for part in match.groups()])
         return text
+
+    def value(self, text: str) -> str:
+        """What stands at a place of a template: a text, or a list of texts and numbers."""
+        if NUMBER.fullmatch(text):
+            return text
+        for joint in JOINTS:
+            items = text.split(joint)
+            if len(items) == 1:
+                continue
+            said = [self.value(item) for item in items]
+            pairs = zip(items, said, strict=True)
+            if all(NUMBER.fullmatch(old) or old != new for old, new in pairs):
+                return self.told(joint).join(said)
+        return self.told(text)
+
+    def table(self, text: str) -> str:
+        """A table in Markdown with the text of each cell told, and of each link by itself."""
+
+        def cell(part: str) -> str:
+            linked = LINK.sub(lambda m: m[1] + self.told(m[2]) + m[3], part)
+            inner = linked.strip()
+            return linked.replace(inner, self.told(inner)) if inner else linked
+
+        return "".join(map(cell, ROW.split(text)))
 
     def say(self, text: str, *values: object) -> str:
         """The text in the language, with the values at its places; `told` where there is none."""
@@ -87,6 +119,12 @@ def told(text: str) -> str:
     return messages(wanted).told(text) if wanted else text
 
 
+def told_table(text: str) -> str:
+    """`told` for a table in Markdown, cell by cell."""
+    wanted = language()
+    return messages(wanted).table(text) if wanted else text
+
+
 def widget_texts(wanted: str | None = None) -> dict[str, str]:
     """What a widget's module may look up, as it cannot ask Python; {} for English."""
     found = messages(language() if wanted is None else wanted)
@@ -108,14 +146,31 @@ def font() -> str | None:
 def translate_figure(fig: Any) -> None:
     """Put the texts of a figure into the reader's language, if this machine can draw them.
 
-    A text with a formula stays: formulas are drawn in a font of their own.
+    A formula in a text is drawn in a font of its own, and the words around it in the first of the
+    text's fonts only: so that one has to have Chinese letters there.
     """
     if not language() or font() is None:
         return
     from matplotlib.text import Text
 
     for artist in fig.findobj(Text):
-        said = told(artist.get_text())
-        if said != artist.get_text() and "$" not in said:
+        text = artist.get_text()
+        said = told_wrapped(text)
+        if said != text:
             artist.set_text(said)
-            artist.set_fontfamily([*artist.get_fontfamily(), font()])
+            own, fonts = artist.get_fontfamily(), font()
+            artist.set_fontfamily([fonts, *own] if "$" in said else [*own, fonts])
+
+
+def told_wrapped(text: str) -> str:
+    """`told` for a label; one that was wrapped to fit is told whole, and wrapped again.
+
+    Three Chinese letters are as wide as five others; two more do no harm.
+    """
+    said = told(text)
+    if said != text or "\n" not in text:
+        return said
+    whole = text.replace("\n", " ")
+    said = told(whole)
+    width = max(len(line) for line in text.split("\n"))
+    return text if said == whole else textwrap.fill(said, 3 * width // 5 + 2)

@@ -144,10 +144,10 @@ def test_an_unknown_exercise_is_named_with_those_that_exist(book_of_one, ask):
 
 def test_an_answer_that_breaks_the_check_is_described_not_raised():
     reply = verdict(ROOT, "four")
-    assert reply.startswith("[not yet] 0-1") and "a str" in reply and ROOT.title in reply
+    assert reply.startswith("[not yet] 0-1") and "of type str" in reply and ROOT.title in reply
     assert "Error" not in reply  # Python's own words say nothing of the exercise
     reply = verdict(ROOT, torch.zeros(2, 3))
-    assert "a Tensor of shape (2, 3) and dtype torch.float32" in reply
+    assert "of type Tensor, of shape (2, 3) and dtype torch.float32" in reply
 
 
 def unanswered(x):

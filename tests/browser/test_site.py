@@ -26,6 +26,8 @@ WIDE = "() => document.documentElement.scrollWidth - window.innerWidth"
 AXE = ("index.html", "chapters/04_2_derivations.html", "chapters/02_core_concepts.html",
        "chapters/04_4_schedule_lab.html", "docs/glossary.html")  # fmt: skip
 THEMES = [*((name, "light") for name in AXE), ("index.html", "dark"), (AXE[-1], "dark")]
+CHINESE = [f"zh/{name}" for name in AXE if (SITE / "zh" / name).exists()]
+THEMES += [(name, "light") for name in CHINESE] + [(name, "dark") for name in CHINESE[:1]]
 pytestmark = pytest.mark.skipif(not PAGES, reason="no site: make web builds it")
 
 

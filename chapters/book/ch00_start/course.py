@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from book.ch00_start.book_map import CHAPTERS
+from book.language import told_table
 
 SPEED = 120  # words a minute: a text with formulas and code, read with care
 EXERCISE = 5  # minutes for an exercise
@@ -104,24 +105,29 @@ def hours(plan: Iterable[Session], words: Mapping, exercises: Mapping, costs: Ma
 def plan_table(
     plan: Iterable[Session], words: Mapping, exercises: Mapping, costs: Mapping
 ) -> str:  # fmt: skip
-    """One row per session and one for all: chapters, goal, exercises, running time, estimate."""
-    columns = ("when", "chapters", "after it you can", "exercises", "cells run, measured")
+    """One row per session and one for all: chapters, goal, exercises, running time, estimate.
+
+    In the reader's language.
+    """
+    columns = ("when", "chapters", "after it you can", "exercises", "cells run, measured",
+               "in all, estimated")  # fmt: skip
     rows, everything = [], []
 
     def row(when: str, stems: list[str], read: str, goal: str) -> str:
         time = in_words(stems, lambda stem: costs.get(stem, {}).get("seconds"))
         count = sum(exercises.get(stem, 0) for stem in stems)
         total = sum(minutes(stem, words, exercises, costs) for stem in stems)
-        least = "" if all(stem in words for stem in stems) else "more than "
-        return f"| {when} | {read} | {goal} | {count} | {time} | {least}{about(total)} |"
+        known = about(total)
+        least = known if all(stem in words for stem in stems) else f"more than {known}"
+        return f"| {when} | {read} | {goal} | {count} | {time} | {least} |"
 
     for session in plan:
         everything += session.chapters
         links = ", ".join(CHAPTERS[stem].link for stem in session.chapters)
         rows.append(row(session.when, session.chapters, links, session.goal))
     rows.append(row("**in all**", everything, f"{len(everything)} chapters", ""))
-    head = f"| {' | '.join(columns)} | in all, estimated |"
-    return "\n".join([head, "|---|---|---|---|---|---|", *rows])
+    head = f"| {' | '.join(columns)} |"
+    return told_table("\n".join([head, "|---|---|---|---|---|---|", *rows]))
 
 
 def in_words(stems: Iterable[str], seconds: Callable[[str], float | None]) -> str:
@@ -131,7 +137,8 @@ def in_words(stems: Iterable[str], seconds: Callable[[str], float | None]) -> st
     missing = len(known) - len(measured)
     if not measured:
         return UNKNOWN
-    return f"{sum(measured):.0f} s" + (f", and {missing} {UNKNOWN}" if missing else "")
+    seconds = f"{sum(measured):.0f}"
+    return f"{seconds} s, and {missing} not measured yet" if missing else f"{seconds} s"
 
 
 def about(total: float) -> str:

@@ -18,12 +18,12 @@ from torch import Tensor
 from book.ch00_start.book_map import CHAPTERS, direct, levels
 from book.figures import COLOURS, WIDTH, ellipse, in_rgb
 
-PARTS = {  # first digits of chapters' numbers: their part of the book, and its colour
-    "0": ("start", COLOURS[6]),
-    "123": ("ideas", COLOURS[0]),
-    "4": ("mathematics", COLOURS[1]),
-    "5": ("code", COLOURS[2]),
-    "6789": ("use, and beyond", COLOURS[3]),
+LEGEND = {  # first digits of chapters' numbers: their part of the book, and its colour
+    "0": ("■ start", COLOURS[6]),
+    "123": ("■ ideas", COLOURS[0]),
+    "4": ("■ mathematics", COLOURS[1]),
+    "5": ("■ code", COLOURS[2]),
+    "6789": ("■ use, and beyond", COLOURS[3]),
 }
 
 
@@ -88,8 +88,8 @@ def chart(height: float = 4.9) -> Figure:
         for need in direct(stem):
             passing = [places[need, c] for c in range(level[need] + 1, level[stem])]
             _arrow(ax, [places[need], *passing, places[stem]], _colour(need))
-    for k, (name, colour) in enumerate(PARTS.values()):
-        ax.text(k * columns / 5.4, rows + 0.2, f"■ {name}", color=colour, fontsize=9, va="center")
+    for k, (name, colour) in enumerate(LEGEND.values()):
+        ax.text(k * columns / 5.4, rows + 0.2, name, color=colour, fontsize=9, va="center")
     return fig
 
 
@@ -136,7 +136,7 @@ def _box(ax, stem: str, place: tuple[int, float]) -> None:
 def _colour(stem: str) -> str:
     """The colour of the part of the book that a chapter belongs to."""
     digit = CHAPTERS[stem].number[0]
-    [colour] = [colour for digits, (_, colour) in PARTS.items() if digit in digits]
+    [colour] = [colour for digits, (_, colour) in LEGEND.items() if digit in digits]
     return colour
 
 
