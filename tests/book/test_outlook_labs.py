@@ -15,7 +15,7 @@ from book.ablations.brightness_lab import (
     run_brightness,
 )
 from book.ablations.flow_lab import SCHEDULES, FlowLab, flow_grid, run_flow
-from book.ablations.plans import FLOW_AGAIN
+from book.ablations.plans import FLOW
 from book.ch08_outlook.closed_forms import flow_time
 from minildm.data import digits
 from minildm.engine.settings import FitConfig
@@ -78,10 +78,10 @@ def test_labs_refuse_schedules_that_they_do_not_know():
             lab(schedule="quadratic")
 
 
-@pytest.mark.parametrize("variant", FLOW_AGAIN.variants)
+@pytest.mark.parametrize("variant", FLOW.variants)
 def test_the_first_step_of_every_variant_can_be_taken(variant):
     """At T, eps says nothing of z0 where no signal is left."""
-    config = FLOW_AGAIN.config(variant, 0)
+    config = FLOW.config(variant, 0)
     schedule = SCHEDULES[config.schedule]()
     signal, noise = schedule(schedule.times(4)[0])
     z = torch.zeros(1, 2, 7, 7)

@@ -59,7 +59,7 @@ MUTANTS = [
     Mutant(0, 'six of five', HOME + 'judge.py',
         '(ranks <= TOP)',
         '(ranks <= TOP + 1)', (JUDGE,)),
-    Mutant(0, 'a blur that darkens the border', HOME + 'measure.py',
+    Mutant(0, 'a blur that darkens the border', HOME + 'measure_judge.py',
         'padded = F.pad(x, (reach,) * 4, value=1.0)',
         'padded = F.pad(x, (reach,) * 4)', (JUDGE,)),
 ]  # fmt: skip
