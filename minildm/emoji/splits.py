@@ -41,7 +41,7 @@ def splits(drawings: Drawings, seed: int = SPLIT_SEED) -> Splits:
 
     From each role that is drawn for three genders and five skin tones, five pictures are held out,
     one of each tone, and one of these five for validation. With a picture goes every drawing that
-    looks the same (most men are drawn as the person is), so that none is in two splits under two
+    looks the same (some men are drawn as the person is), so that none is in two splits under two
     names. Roles in which somebody looks almost like somebody else are not held out from.
     """
     members, held = defaultdict(list), [list[int](), list[int]()]

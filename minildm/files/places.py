@@ -13,7 +13,7 @@ from pathlib import Path
 DATA = Path(__file__).parents[2] / "data"
 SHIPPED = DATA / "checkpoints"
 VARIABLE = "MINILDM_DATA"
-MODELS = ("digits", "pixels", "shapes")  # latent diffusion models
+MODELS = ("digits", "emoji", "pixels", "shapes")  # latent diffusion models
 
 
 def homes() -> list[Path]:

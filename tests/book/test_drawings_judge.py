@@ -195,11 +195,40 @@ def test_a_wrong_part_is_counted_as_that_part(little):
     assert measure_model.parts_right(little, thing, thing) == {}
 
 
-def test_the_copier_is_never_first_and_copies_the_nearest(little):
+def test_the_controls_use_the_training_alone(little):
     gallery, parts = Gallery(little), splits(little)
-    found = measure_model._copier(gallery, parts.composition, parts.train)
-    assert found["top_1"] == 0 < found["top_5"]
-    assert found["pictures"] == len(parts.composition)
+    found = measure_model.controls(gallery, parts.composition, parts.train)
+    assert found["copier"]["top_1"] == 0 < found["copier"]["top_5"]
+    assert found["copier"]["pictures"] == len(parts.composition)
+    for i in parts.composition.tolist():
+        who = little.spellings[i]
+        for tone, other in measure_model.neighbours(little, i, parts.train).items():
+            assert other in parts.train.tolist() and tone != who.tones[0]
+            assert little.spellings[other] == who._replace(tones=(tone,))
+    thing = little.find("turkey")
+    assert measure_model.neighbours(little, thing, parts.train) == {}
+
+
+def test_neighbours_are_the_next_tones_that_are_there(little):
+    asked = little.find("woman cook, medium skin tone")
+    shown = [f"woman cook, {tone} skin tone" for tone in ("light", "medium-light", "dark")]
+    man = "man cook, medium-dark skin tone"
+    train = torch.tensor([little.find(text) for text in [*shown, man]])
+    found = measure_model.neighbours(little, asked, train)
+    assert found == {"medium-light": int(train[1]), "dark": int(train[2])}
+    assert measure_model.neighbours(little, asked, train[:2]) == {"medium-light": int(train[1])}
+
+
+def test_the_repainter_paints_the_skin_and_nothing_else(little, monkeypatch):
+    """The small set has colours of its own; with them known, the right drawing comes out."""
+    light, dark = (colour.lstrip("#") for colour in (little_emoji.SKIN[1], little_emoji.SKIN[5]))
+    monkeypatch.setitem(measure_model.SKIN, "light", light)
+    monkeypatch.setitem(measure_model.SKIN, "dark", dark)
+    of = {tone: little.find(f"woman cook, {tone} skin tone") for tone in ("light", "dark")}
+    x = measure_model._repainted(little, of["dark"], {"light": of["light"]})
+    assert (x - little[torch.tensor([of["dark"]])][0]).abs().max() < 0.02
+    rgb = measure_model.colour("ff0080").flatten().tolist()
+    assert rgb == pytest.approx([1, -1, 0.004], abs=1e-3)
 
 
 def test_captions_are_spread_evenly():

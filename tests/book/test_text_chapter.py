@@ -230,6 +230,28 @@ def test_written_takes_what_was_asked_for_and_what_that_needs(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
+def test_written_takes_the_numbers_that_are_needed_and_no_blank(tmp_path):
+    cells = ["PAD, NULL = 0, 1\nNAMES = ['a']\nguess = ...\nran = print('no')",
+             "def empty(n):\n    return [PAD, NULL, *NAMES] * n", "def told():\n    return guess"]
+    notebook = {"cells": [{"cell_type": "code", "source": cell} for cell in cells]}
+    (tmp_path / "01_a.ipynb").write_text(json.dumps(notebook), "utf-8")
+    empty, told = written("01", "empty", "told", folder=tmp_path)
+    assert empty(2) == [0, 1, "a"] * 2
+    with pytest.raises(NameError):
+        told()
+
+
+def test_written_prefers_the_reader_s_copies(tmp_path, monkeypatch):
+    """They lie beside the notebook that asks; one that was laid aside does not count."""
+    monkeypatch.chdir(tmp_path)
+    theirs = written("05_2", "UNet")
+    (tmp_path / "05_2_unet.ipynb").write_text(NOTEBOOK.replace("Four", "UNet"), "utf-8")
+    (tmp_path / "05_2_unet.yours-1.ipynb").write_text("{}", "utf-8")
+    (mine,) = written("05_2", "UNet")
+    assert mine().value == 4 and theirs[0] is not mine
+    assert written("05_1", "Autoencoder")[0].__module__ == "written_in_05_1_autoencoder"
+
+
 def test_written_names_what_there_is(tmp_path):
     (tmp_path / "01_a.ipynb").write_text(NOTEBOOK, "utf-8")
     with pytest.raises(ValueError, match="defines no 'UNet'; it defines Four, fold, twice"):

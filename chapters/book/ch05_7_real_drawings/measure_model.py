@@ -1,7 +1,12 @@
 """What the model of real drawings can do: figures of data/results.json, section "emoji".
 
 Shares are of pictures that the judge (judge.py) takes for the drawing that was asked for, beside
-what chance, the autoencoder alone, and the best possible copier of training drawings would reach.
+what chance and the autoencoder alone reach, and three controls that know the right answer and can
+only use drawings of the training:
+
+    copier     shows the one that is nearest to the right one
+    blender    the mean of the same person in the two neighbouring skin tones (or in one)
+    repainter  the same person in another skin tone, with the skin painted over
 """
 
 import statistics
@@ -14,6 +19,7 @@ from torch import Tensor
 from book import results
 from book.ch05_7_real_drawings.judge import Gallery, latents_of, rates
 from minildm.emoji.drawings import Drawings, drawings
+from minildm.emoji.names import TONES
 from minildm.emoji.splits import splits
 from minildm.emoji.training import EXAMPLES, GUIDANCE
 from minildm.engine.devices import surroundings
@@ -24,6 +30,8 @@ CAPTIONS = 500  # of the training's, spread evenly; combinations are asked for a
 STEPS = 10
 SWEPT = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)  # guidance, on the combinations for validation
 BATCH = 100  # pictures at a time
+SKIN = dict(zip(TONES.values(), ("fadcbc", "debb90", "c19a65", "a57939", "6a462f"), strict=True))
+REACH = 0.3  # of the repainter: colours so far from the skin's, of 2, are not skin
 TIMED = 16
 
 
@@ -53,7 +61,7 @@ def measure_emoji(
         "guidance": GUIDANCE,
         "guidance_on_validation": sweep,
         "reconstructions": _reconstructions(model, gallery, features),
-        "copier": _copier(gallery, parts.composition, parts.train),
+        **controls(gallery, parts.composition, parts.train),
     }
     for name, numbers in asked.items():
         runs = []
@@ -105,7 +113,7 @@ def judged(gallery: Gallery, x: Tensor, asked: Tensor, train: Tensor) -> dict:
 def parts_right(source: Drawings, asked: Tensor, drawn: Tensor) -> dict[str, float]:
     """Of the people among ``asked`` (n,), the shares whose ``drawn`` picture has each part right.
 
-    A picture that shows several people (most men are drawn as the person is) has the parts of each.
+    A picture that shows several people (some men are drawn as the person is) has the parts of each.
     Empty where nobody is asked for.
     """
     shows: dict[int, list[int]] = {}
@@ -142,12 +150,58 @@ def _reconstructions(model: LatentDiffusion, gallery: Gallery, features: Gallery
     }
 
 
-def _copier(gallery: Gallery, asked: Tensor, train: Tensor) -> dict[str, float]:
-    """Who answers with the training drawing that is nearest to the right one, which it knows."""
-    right = gallery.distances(gallery.drawings[asked])
-    copies = gallery.nearest(right, train)
-    distances = gallery.distances(gallery.drawings[copies])
-    return rates(gallery.ranks(distances, asked), len(gallery))
+def controls(gallery: Gallery, asked: Tensor, train: Tensor) -> dict[str, dict[str, float]]:
+    """The rates of copier, blender and repainter for the held-out people ``asked``.
+
+    The last two are judged on those of whom the training shows the same role and gender, seen from
+    the same side, in another skin tone.
+    """
+    source = gallery.drawings
+    copies = source[gallery.nearest(gallery.distances(source[asked]), train)]
+    near = {i: neighbours(source, i, train) for i in asked.tolist()}
+    known = [i for i, tones in near.items() if tones]
+    blends = torch.stack([source[torch.tensor([*near[i].values()])].mean(0) for i in known])
+    painted = torch.stack([_repainted(source, i, near[i]) for i in known])
+    shown = {"copier": (copies, asked), "blender": (blends, known), "repainter": (painted, known)}
+    return {
+        name: rates(gallery.ranks(gallery.distances(x), numbers), len(gallery))
+        for name, (x, numbers) in shown.items()
+    }
+
+
+def neighbours(source: Drawings, asked: int, train: Tensor) -> dict[str, int]:
+    """The same person in the next lighter and the next darker tone of the training: {tone: number}.
+
+    Empty for nobody, and where there is none; one where the other side has none.
+    """
+    who, order = source.spellings[asked], [*TONES.values()]
+    if who.group != "person" or len(who.tones) != 1:
+        return {}
+    same = {
+        source.spellings[i].tones[0]: i
+        for i in train.tolist()
+        if source.spellings[i]._replace(tones=who.tones) == who
+        and len(source.spellings[i].tones) == 1
+    }
+    at = order.index(who.tones[0])
+    lighter = [tone for tone in reversed(order[:at]) if tone in same]
+    darker = [tone for tone in order[at + 1 :] if tone in same]
+    return {tone: same[tone] for tone in (*lighter[:1], *darker[:1])}
+
+
+def _repainted(source: Drawings, asked: int, near: Mapping[str, int]) -> Tensor:
+    """One of the neighbours (3, 64, 64), with its skin in the colour of the tone asked for."""
+    tone, i = next(iter(near.items()))
+    x = source[torch.tensor([i])][0]
+    old, new = (colour(SKIN[name]) for name in (tone, source.spellings[asked].tones[0]))
+    share = (1 - (x - old).abs().amax(0) / REACH).clamp(0, 1)  # (64, 64): how much it is skin
+    return x + share * (new - old)
+
+
+def colour(rgb: str) -> Tensor:
+    """ "fadcbc" as a picture of one pixel (3, 1, 1) in [-1, 1]."""
+    levels = torch.tensor([*bytes.fromhex(rgb)]) / 127.5 - 1  # (3,)
+    return levels[:, None, None]
 
 
 def seconds_for(model: LatentDiffusion, runs: int = 5) -> dict[str, float]:
