@@ -147,6 +147,20 @@ def test_cpu_time_is_measured_not_waiting():
     assert minutes > 0.01 / 60
 
 
+def test_figures_hang_on_the_models_that_plans_use_and_on_no_other(tmp_path, monkeypatch):
+    for name in (*ablations.USED, "emoji"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_bytes(name.encode())
+    monkeypatch.setattr(ablations, "homes", lambda: [tmp_path])
+    before = ablations.models_digest()
+    (tmp_path / "emoji" / "model.safetensors").write_bytes(b"trained anew")
+    assert ablations.models_digest() == before
+    for name in ablations.USED:
+        (tmp_path / name / "model.safetensors").write_bytes(b"trained anew")
+        before, was = ablations.models_digest(), before
+        assert before != was, name
+
+
 @pytest.mark.parametrize("name", PLANS)
 def test_the_plans_are_sound_and_their_results_are_of_these_settings(name):
     """Every variant can be built, differs from the base, and what is shipped belongs to it."""
