@@ -59,13 +59,11 @@ def spoiled(right):
 
 
 def not_a_number(value):
-    """The same thing with NaN for every number, and "nan" for every text."""
+    """The same thing with NaN for every number."""
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return type(value)(*map(not_a_number, value))
     if isinstance(value, tuple | list):
         return type(value)(map(not_a_number, value))
-    if isinstance(value, str):
-        return "nan"
     return value * math.nan if isinstance(value, torch.Tensor | float | int) else value
 
 

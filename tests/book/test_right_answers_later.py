@@ -120,24 +120,6 @@ RIGHT: dict[str, tuple[str, ...]] = {
         ("net.state_dict(),", "{k: v.clone() for k, v in net.state_dict().items()},"),
         ("random.get_state()", "random.get_state().clone()"),
     ),
-    "5.7-1": (
-        SAME.format("fair", "[list(one) for one in right(*given)]"),
-        SAME.format("fair", "tuple(right(*given))"),
-        SAME.format("fair", "np.array(right(*given)).reshape(-1, 3)"),
-    ),
-    "5.7-2": answers("rank_of") + (
-        "def rank_of(d, k):\n    return len(d) - int((d > d[k]).sum())",
-        "def rank_of(d, k):\n    return sum(float(v) <= float(d[k]) for v in d)",
-    ),
-    "5.7-3": (
-        SAME.format("pieces", "tuple(right(*given))"),
-        SAME.format("pieces", "np.array(right(*given))"),
-        "def pieces(word, table):\n"
-        "    if not word:\n"
-        "        return []\n"
-        "    first = max((p for p in table if word.startswith(p)), key=len)\n"
-        "    return [first, *pieces(word[len(first):], table)]",
-    ),
     "6-1": tuple(
         SAME.format("guide", f"[{way.format('x')} for x in right(*given)]")
         for way in ("{}.double()", "{}.float()", "{}.numpy()")

@@ -50,7 +50,6 @@ CHAPTERS = {
         ("05_5_text_to_image", "5.5 Text to image",
          "04_2_derivations", "05_2_unet", "05_4_sampling"),
         ("05_6_gpu", "5.6 The same training on a GPU", "03_algorithm"),
-        ("05_7_real_drawings", "5.7 Real drawings", "05_5_text_to_image"),
         ("06_applications", "6 Applications", "03_algorithm"),
         ("07_tools", "7 Tools", "04_3_gaussian_case", "05_4_sampling"),
         ("07_6_stable_diffusion", "7.6 Stable Diffusion",

@@ -41,7 +41,7 @@ SIX_WEEKS = (
             "choose a schedule, explain the latent and the network"),
     Session("week 4", ("05_3_training", "05_4_sampling", "05_6_gpu"),
             "read a loss curve, choose a sampler, plan a training"),
-    Session("week 5", ("05_5_text_to_image", "05_7_real_drawings", "06_applications", "07_tools",
+    Session("week 5", ("05_5_text_to_image", "06_applications", "07_tools",
                        "07_6_stable_diffusion"),
             "draw from text, edit pictures, use diffusers, run real weights"),
     Session("week 6", ("08_outlook", "09_faq", "09_1_bug_museum"),

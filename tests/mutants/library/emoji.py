@@ -5,7 +5,6 @@ from mutants import Mutant
 EMOJI = "tests/library/test_emoji.py"
 TRAINING = "tests/library/test_emoji_training.py"
 JUDGE = "tests/book/test_drawings_judge.py"
-TEACHING = "tests/book/test_teaching.py"
 HOME = "chapters/book/ch05_7_real_drawings/"
 
 MUTANTS = [
@@ -63,13 +62,4 @@ MUTANTS = [
     Mutant(0, 'a blur that darkens the border', HOME + 'measure_judge.py',
         'padded = F.pad(x, (reach,) * 4, value=1.0)',
         'padded = F.pad(x, (reach,) * 4)', (JUDGE,)),
-    Mutant(0, 'a LoRA begins as something else', HOME + 'lora.py',
-        'W.new_zeros(W.shape[0], rank)',
-        'W.new_ones(W.shape[0], rank)', (TEACHING,)),
-    Mutant(0, 'merged without alpha / r', HOME + 'lora.py',
-        'self.frozen.weight + self.ratio * self.B',
-        'self.frozen.weight + self.B', (TEACHING,)),
-    Mutant(0, 'beside a LoRA the network learns, too', HOME + 'lora.py',
-        '    net.requires_grad_(False)\n',
-        '    net.requires_grad_(True)\n', (TEACHING,)),
 ]  # fmt: skip
